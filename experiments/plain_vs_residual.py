@@ -1,0 +1,104 @@
+"""Deeper plain networks train worse; deeper residual networks do not.
+
+He, Zhang, Ren and Sun 2015, "Deep residual learning for image recognition", section 4.2, figure 6 and table 6.
+
+    launch.py run plain_vs_residual                   1,797 digits of 8×8 pixels, which come with scikit-learn
+    launch.py run plain_vs_residual:cifar10           the paper's protocol; the two depths that the claims compare
+    launch.py run plain_vs_residual:cifar10_figure6   the same with every depth of the figure
+"""
+
+from canon import config as canon_config
+from canon.errors import UserError
+from ml_collections import ConfigDict
+
+
+def get_config(argument="digits"):
+    config = canon_config.default()
+    config.title = "Do deeper plain networks train worse, and residual ones not?"
+    config.paper = "He et al. 2015, Deep residual learning for image recognition, Fig. 6 and Table 6"
+    config.arguments = ("digits", "cifar10", "cifar10_figure6")
+    config.protocol = "cifar10"
+
+    config.model = ConfigDict({"name": "cifar_resnet"})
+    config.optimizer = ConfigDict({"name": "momentum", "momentum": 0.9, "weight_decay": 1e-4})
+    if argument == "digits":
+        digits(config)
+    elif argument in ("cifar10", "cifar10_figure6"):
+        cifar10(config)
+    else:
+        raise UserError(f"no argument {argument!r}; there are {', '.join(config.arguments)}")
+
+    depths = (20, 32, 44, 56) if argument == "cifar10_figure6" else (20, 56)
+    plain = {f"plain-{depth}": {"model": {"depth": depth, "shortcut": "none"}} for depth in depths}
+    residual = {f"residual-{depth}": {"model": {"depth": depth, "shortcut": "A"}} for depth in depths}
+    if argument == "cifar10_figure6":
+        # Section 4.2: at 110 layers 0.1 is slightly too large to begin with; about 400 steps at 0.01 come first.
+        warm_up = {"warmup_steps": 400, "warmup_learning_rate": 0.01}
+        residual["residual-110"] = {"model": {"depth": 110, "shortcut": "A"}, "schedule": warm_up}
+    config.arms = ConfigDict(plain | residual)
+    config.figure.panels = (tuple(plain), tuple(residual))
+    config.claims = claims(argument)
+    return config
+
+
+def digits(config):
+    """The same networks and the same comparison, small enough for two CPU cores."""
+    config.cost = "about 4 minutes on two CPU cores"
+    config.deviations = ("Images are 8×8 and grey, so the three stages see 8×8, 4×4 and 2×2 pixels.",)
+    config.data.source = "digits"
+    # One rate for all arms: at 0.1 residual-56 can blow up in its first steps, and 200 steps leave no time to recover.
+    config.schedule = ConfigDict({"name": "step_decay", "learning_rate": 0.03, "decay_at": (0.5, 0.75)})
+    config.train.batch_size = 64
+    config.train.steps = 200
+    config.train.log_every = 10
+    config.train.evaluate_every = 20
+    config.train.checkpoint_every = 100
+
+
+def cifar10(config):
+    """The paper's protocol: section 4.2."""
+    config.cost = "days on two CPU cores, hours on a GPU (64,000 steps a run)"
+    config.data.source = "cifar10"
+    config.data.validation_examples = 0  # the figure's networks train on all 50,000; 5,000 gives the 45k/5k split
+    config.data.normalize = "mean_image"
+    config.data.pad_crop = 4
+    config.data.flip = True
+    # Divided by 10 at 32k and 48k of 64k steps; as shares, so that a shorter run keeps the schedule's shape.
+    config.schedule = ConfigDict({"name": "step_decay", "learning_rate": 0.1, "decay_at": (0.5, 0.75)})
+    config.train.batch_size = 128
+    config.train.steps = 64_000
+    config.train.log_every = 100
+    config.train.evaluate_every = 1_000
+    config.train.checkpoint_every = 1_000
+    config.figure.error_limit = 20.0
+
+
+def claims(argument):
+    cifar = argument != "digits"
+    figure6 = "He et al. 2015, Fig. 6 (read off the curves) and Table 6"
+    return ConfigDict(
+        {
+            "plain_degrades": canon_config.claim(
+                statement="A plain network of 56 layers has a higher training error than one of 20.",
+                higher="plain-56",
+                lower="plain-20",
+                published="CIFAR-10 test error about 9.5% (plain-20) and 13.5% (plain-56); training error likewise higher",
+                source=figure6,
+            ),
+            "residual_cures": canon_config.claim(
+                statement="At 56 layers a residual network has a lower training error than a plain one.",
+                higher="plain-56",
+                lower="residual-56",
+                published="CIFAR-10 test error about 13.5% (plain-56) and 6.97% (residual-56)",
+                source=figure6,
+            ),
+            "residual_keeps": canon_config.claim(
+                statement="A residual network of 56 layers does not train worse than one of 20.",
+                higher="residual-20",
+                lower="residual-56",
+                tolerance=0.0 if cifar else 0.01,  # on digits both can reach 0%, where neither can be lower
+                published="CIFAR-10 test error 8.75% (residual-20) and 6.97% (residual-56)",
+                source="He et al. 2015, Table 6",
+            ),
+        }
+    )

@@ -1,0 +1,54 @@
+"""The one door to canon's experiments: `launch.py VERB ...`. A verb is looked up here, and only then imported."""
+
+import importlib
+import sys
+from pathlib import Path
+
+EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
+
+VERBS = {
+    "list": "the experiments: what each asks, its data and its rough cost",
+    "run": "train the runs of an experiment, and judge its claims: run NAME[:ARGUMENT]",
+    "report": "write verdict, figures and report again, from what a workdir holds: report WORKDIR",
+    "evaluate": "the metrics of a trained run over whole splits: evaluate WORKDIR/ARM/seed-N",
+    "prepare": "download and prepare a data set of TensorFlow Datasets: prepare NAME",
+}
+
+HELP = (
+    "usage: launch.py VERB ...\n\n"
+    + "\n".join(f"  {verb:10}{text}" for verb, text in VERBS.items())
+    + """
+
+`launch.py VERB --help` says more. To begin: launch.py run plain_vs_residual
+"""
+)
+
+
+def main(arguments: list[str]) -> int:
+    """Runs one verb and returns the exit status: 0, 2 for what a user can mend, 128 + n for signal n."""
+    verb, *rest = arguments or ["list"]
+    if verb in ("-h", "--help", "help"):
+        print(HELP, end="")
+        return 0
+    try:
+        from canon.errors import UserError, did_you_mean
+    except ModuleNotFoundError:
+        print("canon: not installed in this Python; in its folder: pip install -e .", file=sys.stderr)
+        return 2
+    try:
+        if verb not in VERBS:
+            raise UserError(f"no verb {verb!r}{did_you_mean(verb, VERBS)} (there are: {', '.join(VERBS)})")
+        return importlib.import_module(f"canon.commands.{verb}").main(rest, EXPERIMENTS)
+    except UserError as error:
+        print(f"canon: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("canon: stopped at once; what was saved before is kept", file=sys.stderr)
+        return 130
+    except BrokenPipeError:  # the reader of a pipe has had enough
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

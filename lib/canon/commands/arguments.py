@@ -1,0 +1,77 @@
+"""Reading a command line: argparse with one-line errors, experiment names, and `--config.key=value`."""
+
+import argparse
+from dataclasses import dataclass
+from pathlib import Path
+from typing import NoReturn
+
+from canon.errors import UserError, did_you_mean
+
+
+class Parser(argparse.ArgumentParser):
+    """An `ArgumentParser` that raises `UserError` where the original prints its usage and exits."""
+
+    def __init__(self, verb: str, description: str):
+        super().__init__(
+            prog=f"launch.py {verb}",
+            description=description,
+            allow_abbrev=False,
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+        )
+
+    def error(self, message: str) -> NoReturn:
+        raise UserError(f"{message} (see {self.prog} --help)")
+
+
+@dataclass(frozen=True)
+class Experiment:
+    """An experiment file and the argument for it; `name` is the file's, without `.py`."""
+
+    name: str
+    path: Path
+    argument: str
+
+
+def find_experiment(text: str, experiments: Path) -> Experiment:
+    """The experiment called NAME or NAME:ARGUMENT. Raises `UserError` where the folder has none of that name."""
+    name, _, argument = text.partition(":")
+    known = names(experiments)
+    if name not in known:
+        raise UserError(f"no experiment is called {name!r}{did_you_mean(name, known)} (there are: {', '.join(known)})")
+    return Experiment(name, experiments / f"{name}.py", argument)
+
+
+def experiment_file(text: str) -> Experiment:
+    """The experiment in FILE or FILE:ARGUMENT."""
+    file, _, argument = text.partition(":")
+    return Experiment(Path(file).stem, Path(file), argument)
+
+
+def names(experiments: Path) -> list[str]:
+    """The experiments in the folder, sorted."""
+    return sorted(path.stem for path in experiments.glob("*.py") if not path.stem.startswith("_"))
+
+
+def split_overrides(arguments: list[str]) -> tuple[list[str], list[tuple[str, str]]]:
+    """Takes `--config.key=value` and `--config.key value` out of a command line.
+
+    Returns:
+      The other arguments, and the overrides as (dotted key, text), in their order.
+
+    Raises:
+      UserError: a key stands without a value.
+    """
+    rest: list[str] = []
+    overrides: list[tuple[str, str]] = []
+    remaining = iter(arguments)
+    for argument in remaining:
+        if not argument.startswith("--config."):
+            rest.append(argument)
+            continue
+        key, equals, value = argument.removeprefix("--config.").partition("=")
+        if not equals:
+            value = next(remaining, "--")
+            if value.startswith("--"):
+                raise UserError(f"--config.{key} needs a value: --config.{key}=VALUE")
+        overrides.append((key, value))
+    return rest, overrides

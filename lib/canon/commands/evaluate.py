@@ -1,0 +1,38 @@
+"""`launch.py evaluate`: what a trained run predicts, over whole splits."""
+
+from pathlib import Path
+
+from canon.commands import arguments as command_line
+from canon.commands import runtime
+from canon.errors import UserError
+from canon.study import workdir
+from canon.training import loop, program
+from canon.training.checkpoint import Checkpoints
+
+DESCRIPTION = "Loads the newest checkpoint of a run and prints its loss and error over every example of each split."
+
+
+def main(arguments: list[str], experiments: Path) -> int:
+    """Runs the command and returns its exit status."""
+    parser = command_line.Parser("evaluate", DESCRIPTION)
+    parser.add_argument("run", type=Path, metavar="RUN_DIR", help="WORKDIR/ARM/seed-N")
+    parser.add_argument("--split", help="one split only: train, validation or test")
+    options = parser.parse_args(arguments)
+
+    arm, seed, config = workdir.read_run_config(options.run)
+    checkpoints = options.run / loop.CHECKPOINT_FOLDER
+    if not checkpoints.is_dir():
+        raise UserError(f"{options.run} has no checkpoint to evaluate")
+    runtime.start()
+    built = program.build(config)
+    splits = list(built.pipelines)
+    if options.split is not None and options.split not in splits:
+        raise UserError(f"the run has the splits {', '.join(splits)}, not {options.split!r}")
+    with Checkpoints(checkpoints) as kept:
+        state, _ = kept.restore(built.abstract_state)
+    print(f"{arm} seed {seed}, step {int(state.step)} of {config.train.steps}")
+    for split in [options.split] if options.split else splits:
+        metrics = loop.evaluate(built, state, split)
+        error, loss = metrics[f"{split}/error"], metrics[f"{split}/loss"]
+        print(f"  {split:10} error {100 * error:.2f}%  loss {loss:.4f}  ({built.pipelines[split].size:,} examples)")
+    return 0

@@ -1,0 +1,29 @@
+"""`launch.py list`: the experiments, without importing jax."""
+
+from pathlib import Path
+
+from canon import config as canon_config
+from canon.commands import arguments as command_line
+
+DESCRIPTION = (
+    "Lists the experiments: what each asks, its paper, and for each way to run it the data and the rough cost."
+)
+
+
+def main(arguments: list[str], experiments: Path) -> int:
+    """Prints the list and how to start."""
+    command_line.Parser("list", DESCRIPTION).parse_args(arguments)
+    for name in command_line.names(experiments):
+        path = experiments / f"{name}.py"
+        config = canon_config.load(path)
+        print(f"{config.title or name}\n  {config.paper}")
+        ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
+        width = max(len(way) for way in ways)
+        for way in ways:
+            variant = canon_config.load(path, way.partition(":")[2])
+            print(
+                f"    {way:{width}}  {variant.data.source:10} {len(variant.arms)} arms × {variant.seeds} seeds, {variant.cost}"
+            )
+        print()
+    print("To start one: launch.py run NAME. What else there is: launch.py --help")
+    return 0

@@ -1,0 +1,150 @@
+"""Watching a study: a live table on a terminal, and elsewhere a plain line now and then."""
+
+import sys
+import time
+from collections.abc import Sequence
+
+from rich.console import Console
+from rich.live import Live
+from rich.table import Table
+from rich.text import Text
+
+from canon.study.plan import Run
+from canon.training.loop import Result
+
+
+class Clock:
+    """How long the rest of a study will take, from what this launch has seen of each arm."""
+
+    def __init__(self, runs: Sequence[Run]):
+        self._left = list(runs)
+        self._seconds: dict[str, float] = {}  # a whole run of the arm
+
+    def saw(self, arm: str, seconds: float) -> None:
+        """A whole run of `arm` takes about this long."""
+        self._seconds[arm] = seconds
+
+    def ended(self, run: Run) -> None:
+        self._left.remove(run)
+
+    def left(self, done_share: float) -> float | None:
+        """Seconds, when `done_share` of the first run that has not ended is done; None while nothing is known.
+
+        An arm that has not been seen yet is taken to need what the others need on average.
+        """
+        if not self._seconds or not self._left:
+            return None
+        average = sum(self._seconds.values()) / len(self._seconds)
+        each = [self._seconds.get(run.arm, average) for run in self._left]
+        return sum(each) - done_share * each[0]
+
+
+def minutes(seconds: float) -> str:
+    """1:05, or 2:01:05."""
+    seconds = round(seconds)
+    hours, rest = divmod(seconds, 3600)
+    return f"{hours}:{rest // 60:02}:{rest % 60:02}" if hours else f"{rest // 60}:{rest % 60:02}"
+
+
+class Progress:
+    """An observer of a study that prints. Enter it before the first run; it is done when it is left.
+
+    Args:
+      runs: all the runs of this launch, in their order.
+      console: where to print; the default is standard output.
+      every: seconds between two plain lines at the least.
+    """
+
+    def __init__(self, runs: Sequence[Run], console: Console | None = None, every: float = 10.0):
+        self._runs = list(runs)
+        self._console = console or Console()
+        self._every = every
+        self._clock = Clock(runs)
+        self._cells = {run: "·" for run in runs}
+        self._status = ""
+        self._run = runs[0]
+        self._began = self._printed = time.monotonic()
+        self._step = self._steps = 0
+        self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
+
+    def __enter__(self) -> "Progress":
+        if self._console.is_terminal:
+            self._live.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if self._console.is_terminal:
+            self._status = ""
+            self._live.stop()
+
+    def run_began(self, run: Run) -> None:
+        self._run = run
+        self._step = self._steps = 0
+        self._cells[run] = "starting"
+
+    def started(self, step: int, steps: int) -> None:
+        self._step, self._steps = step, steps
+        self._cells[self._run] = f"step {step}"
+        what = f"goes on at step {step} of {steps}" if step else f"{steps} steps, compiling the first"
+        self._status = f"{self._run.arm} seed {self._run.seed}: {what}"
+        self._line(self._status)
+        self._printed = time.monotonic()
+
+    def recorded(self, step: int, values: dict[str, float]) -> None:
+        self._step = step
+        if "speed/step_seconds" in values:
+            self._clock.saw(self._run.arm, values["speed/step_seconds"] * self._steps)
+        if "batch/loss" not in values:
+            return
+        self._cells[self._run] = f"{100 * step // self._steps}%"
+        self._status = (
+            f"{self._run.arm} seed {self._run.seed}: step {step} of {self._steps}, "
+            f"loss {values['batch/loss']:.3f}, error {100 * values['batch/error']:.1f}%{self._time_left()}"
+        )
+        if time.monotonic() - self._printed >= self._every:
+            self._line(self._status)
+            self._printed = time.monotonic()
+
+    def run_ended(self, run: Run, result: Result) -> None:
+        self._clock.ended(run)
+        error = f"{100 * result.metrics['train/error']:.2f}%"
+        self._cells[run] = error if result.status == "finished" else "diverged"
+        fresh = self._steps > 0
+        if fresh:
+            self._clock.saw(run.arm, result.seconds)
+        self._step = 0
+        how = f"{result.status}{f' at step {result.step}' if result.status == 'diverged' else ''}"
+        when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
+        shown = ", ".join(f"{k} {100 * v:.2f}%" for k, v in result.metrics.items() if k.endswith("/error"))
+        self._status = f"{run.arm} seed {run.seed}: {how}{when}; {shown}{self._time_left()}"
+        self._line(self._status)
+
+    def _time_left(self) -> str:
+        left = self._clock.left(self._step / self._steps if self._steps else 0.0)
+        return "" if left is None else f"; about {minutes(left)} left"
+
+    def _line(self, text: str) -> None:
+        if not self._console.is_terminal:
+            print(text, file=self._console.file or sys.stdout, flush=True)
+
+    def _render(self) -> Table:
+        arms = list(dict.fromkeys(run.arm for run in self._runs))
+        seeds = list(dict.fromkeys(run.seed for run in self._runs))
+        grid = Table(box=None, pad_edge=False, show_edge=False)
+        grid.add_column("training error", style="bold")
+        for seed in seeds:
+            grid.add_column(f"seed {seed}", justify="right", min_width=8)
+        for arm in arms:
+            grid.add_row(
+                arm,
+                *(
+                    self._cells.get(run, "")
+                    for seed in seeds
+                    for run in self._runs
+                    if (run.arm, run.seed) == (arm, seed)
+                ),
+            )
+        page = Table.grid()
+        page.add_row(grid)
+        page.add_row(Text(f"{minutes(time.monotonic() - self._began)}  {self._status}", style="dim"))
+        return page

@@ -1,0 +1,259 @@
+"""The complete default config, locked: every field, its type and its meaning.
+
+An experiment file starts from `default()`, changes what it needs and returns it; `load` runs such a file, and
+`override` applies `--config.key=value` from a command line. A key that does not exist is an error in both. The
+sections `model`, `optimizer` and `schedule` name an entry of a catalog and hold its arguments; which arguments there
+are, the entry says, and `canon.study.plan.complete` fills in those that the file leaves out.
+
+This file imports no jax, so that experiments can be listed without it.
+"""
+
+import ast
+import importlib.util
+import json
+import traceback
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict, FieldReference
+
+from canon.errors import UserError, did_you_mean
+
+
+def default() -> ConfigDict:
+    """The default of every field, locked: setting a field that is not here raises `AttributeError`."""
+    config = ConfigDict()
+
+    # What the experiment is, for `list` and for the report.
+    config.title = ""  # the claim as a question, in one line
+    config.paper = ""  # authors, year, title, and the figure or table
+    config.cost = ""  # minutes and hardware, roughly
+    config.arguments = ("",)  # what can stand after the colon in NAME:ARGUMENT; the first is the default
+    config.protocol = ""  # the argument whose config is the paper's own protocol; deviations are counted from it
+    config.deviations = ("",)[:0]  # deviations from the paper that no field shows, a sentence each
+
+    config.seeds = 3  # runs of each arm; they use the seeds 0, 1, ..., seeds - 1
+
+    config.model = ConfigDict({"name": "mlp"})
+    config.optimizer = ConfigDict({"name": "momentum"})
+    config.schedule = ConfigDict({"name": "constant"})
+
+    config.data = ConfigDict()
+    config.data.source = "digits"  # `digits`, or the official name of a TFDS image-classification set
+    config.data.data_dir = ""  # where TFDS finds prepared sets; empty: TFDS_DATA_DIR, or else TFDS's own default
+    config.data.train_split = "train"
+    config.data.test_split = "test"
+    config.data.validation_examples = 0  # held out of the training split, the same ones for every seed
+    config.data.placement = "auto"  # `device` (resident), `stream` (read by Grain), `auto` (resident where it fits)
+    config.data.normalize = "mean_image"  # `mean_image` (per pixel, subtracted), `standardize` (per channel), `none`
+    config.data.pad_crop = 0  # pixels of zero padding on each side, from which a crop of the old size is drawn
+    config.data.flip = False  # mirror half of the training images, left to right
+
+    config.train = ConfigDict()
+    config.train.batch_size = 128
+    config.train.steps = 1000
+    config.train.log_every = 100  # steps between two lines of metrics
+    config.train.evaluate_every = 1000  # steps between two evaluations on validation and test
+    config.train.checkpoint_every = 1000  # steps between two checkpoints
+    config.train.evaluation_batch_size = 500
+
+    config.parallel = ConfigDict()
+    config.parallel.devices = 1  # the batch is split evenly over them; 0: all there are
+
+    config.figure = ConfigDict()
+    config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them
+    config.figure.error_limit = 100.0  # top of the error axis, in %
+
+    config.arms = ConfigDict()  # name -> the fields in which this arm differs
+    config.claims = ConfigDict()  # name -> claim(...)
+    return config.lock()
+
+
+def claim(
+    *,
+    statement: str,
+    higher: str,
+    lower: str,
+    metric: str = "train/error",
+    tolerance: float = 0.0,
+    published: str = "",
+    source: str = "",
+) -> ConfigDict:
+    """A claim: the arm `higher` has a larger `metric` than the arm `lower`.
+
+    Args:
+      statement: the claim in words.
+      higher: the arm whose metric the claim says is larger.
+      lower: the arm whose metric it says is smaller.
+      metric: a key of a run's final metrics, such as `train/error` or `test/loss`.
+      tolerance: at 0 the claim is metric(higher) - metric(lower) > 0. Above 0 it is "`lower` is not worse": the
+        difference is larger than -tolerance, in the metric's own unit (0.01 is one point of an error rate).
+      published: the numbers of the paper.
+      source: where the paper has them.
+    """
+    return ConfigDict(
+        {
+            "statement": statement,
+            "metric": metric,
+            "higher": higher,
+            "lower": lower,
+            "tolerance": float(tolerance),
+            "published": published,
+            "source": source,
+        }
+    )
+
+
+def load(path: Path, argument: str = "") -> ConfigDict:
+    """The config that the experiment file at `path` returns for `argument` (empty: its default).
+
+    Raises:
+      UserError: there is no such file, it cannot be run, or it sets a field that does not exist.
+    """
+    if not path.is_file():
+        raise UserError(f"there is no experiment file {path}")
+    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(argument) if argument else module.get_config()
+    except UserError as error:
+        raise UserError(f"{path.name}: {error}") from error
+    except Exception as error:  # whatever a config file may do wrong, its user wants the line and the reason
+        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
+        if isinstance(error, SyntaxError) and error.filename == str(path):
+            lines = [error.lineno]
+        where = f"{path}:{lines[-1]}" if lines else str(path)
+        # The library's own "did you mean" spans several lines, and knows the keys of one level only.
+        word = error.args[0] if isinstance(error, AttributeError | KeyError) and error.args else None
+        unknown = str(word).split("\n")[0].strip("\"'")
+        if word is not None and unknown.isidentifier():
+            raise UserError(f"{where}: config has no field {unknown!r}{_nearest_field(unknown, default())}") from error
+        raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
+    if not isinstance(config, ConfigDict):
+        raise UserError(f"{path}: get_config must return a ConfigDict, not {type(config).__name__}")
+    _check_against_default(config, path)
+    return config.lock()
+
+
+def _check_against_default(config: ConfigDict, path: Path) -> None:
+    """Raises `UserError` unless `config` has exactly the fields of the default, apart from the open sections."""
+    complete = default()
+    for section, fields in [("", complete), *((k, v) for k, v in complete.items() if isinstance(v, ConfigDict))]:
+        if section in ("model", "optimizer", "schedule", "arms", "claims"):
+            continue
+        given = config[section] if section else config
+        for key in set(given) ^ set(fields):
+            dotted = f"{section}.{key}" if section else key
+            if key in given:
+                raise UserError(f"{path}: config has no field {dotted!r}{_nearest_field(dotted, complete)}")
+            raise UserError(f"{path}: config lacks the field {dotted!r}; start from canon.config.default()")
+
+
+def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """The leaves of a nested config by dotted key."""
+    leaves = {}
+    for key in config:
+        value = config[key]
+        if isinstance(value, Mapping | ConfigDict):
+            leaves |= flatten(value, f"{prefix}{key}.")
+        else:
+            leaves[f"{prefix}{key}"] = value
+    return leaves
+
+
+def _nearest_field(key: str, config: ConfigDict) -> str:
+    """ "; did you mean ...?" with the dotted key nearest to `key`, by its whole or by its last part."""
+    known = list(flatten(config))
+    by_last_part = {k.rsplit(".", 1)[-1]: k for k in known}
+    return did_you_mean(key, known) or next(
+        (f"; did you mean {k}?" for last, k in by_last_part.items() if did_you_mean(key.rsplit(".", 1)[-1], [last])), ""
+    )
+
+
+def override(config: ConfigDict, key: str, text: str) -> None:
+    """Sets the field with the dotted `key` to `text`, read as the type that the field has.
+
+    Raises:
+      UserError: there is no such field, or `text` is not of its type.
+    """
+    *sections, last = key.split(".")
+    section = config
+    for name in sections:
+        if not isinstance(section, ConfigDict) or name not in section:
+            raise UserError(f"config has no field {key!r}{_nearest_field(key, config)}")
+        section = section[name]
+    if not isinstance(section, ConfigDict) or last not in section:
+        raise UserError(f"config has no field {key!r}{_nearest_field(key, config)}")
+    kind = section.get_type(last)
+    if issubclass(kind, ConfigDict):
+        raise UserError(f"config.{key} is a section; name one of its fields ({', '.join(section[last])})")
+    try:
+        section[last] = _read(text, kind, section[last], optional=_is_optional(section, last))
+    except (ValueError, SyntaxError, TypeError):
+        raise UserError(f"config.{key} takes {_describe(kind, section[last])}, not {text!r}") from None
+
+
+def _is_optional(section: ConfigDict, key: str) -> bool:
+    return isinstance(section._fields.get(key), FieldReference) or section[key] is None
+
+
+def _read(text: str, kind: type, current: Any, optional: bool = False) -> Any:
+    if optional and text.lower() == "none":
+        return None
+    if kind is bool:
+        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse()
+    if kind is int:
+        number = float(text)  # 64e3 is a whole number too
+        return int(text) if text.lstrip("+-").isdigit() else int(number) if number.is_integer() else _refuse()
+    if kind is tuple:
+        value = ast.literal_eval(text)
+        value = tuple(value) if isinstance(value, tuple | list) else (value,)
+        return _like(value, current)
+    return kind(text)
+
+
+def _refuse():
+    raise ValueError
+
+
+def _like(value: tuple, current: tuple) -> tuple:
+    """`value` with elements of the kind that `current` has; ints pass as floats."""
+    if not current:
+        return value
+    kind = type(current[0])
+    if kind is float:
+        value = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value)
+    if any(type(v) is not kind for v in value):
+        raise ValueError
+    return value
+
+
+def _describe(kind: type, current: Any) -> str:
+    if kind is tuple:
+        of = f" of {type(current[0]).__name__}s" if current else ""
+        return f"a tuple{of} such as {current!r}"
+    return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, kind.__name__)
+
+
+def to_json(config: ConfigDict) -> str:
+    """The config as JSON text with sorted keys; `from_json` is its inverse."""
+    return json.dumps(config.to_dict(), indent=2, sort_keys=True)
+
+
+def from_json(text: str) -> ConfigDict:
+    """The config that `to_json` wrote, locked. JSON has no tuples: its lists come back as tuples."""
+
+    def with_tuples(value):
+        if isinstance(value, dict):
+            return {k: with_tuples(v) for k, v in value.items()}
+        return tuple(with_tuples(v) for v in value) if isinstance(value, list) else value
+
+    return ConfigDict(with_tuples(json.loads(text))).lock()
+
+
+def differences(one: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:
+    """The fields in which two configs differ, by dotted key: (value in `one`, value in `other`); None where absent."""
+    a, b = flatten(one), flatten(other)
+    return {key: (a.get(key), b.get(key)) for key in sorted(a.keys() | b.keys()) if a.get(key) != b.get(key)}

@@ -1,0 +1,193 @@
+"""The pipeline: batch t as a pure function of (seed, t), so that resuming needs no iterator state.
+
+Which examples make a batch is decided in one place, `example_indices`. How they reach the device is either of two
+ways with the same result: where the whole set fits on the device it stays there, and a batch is a handful of indices
+that the jitted step gathers by; where it does not, Grain's threads read the examples ahead of the step.
+"""
+
+import functools
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import flax.struct
+import grain
+import jax
+import numpy as np
+
+from canon.data.sources import Source, read
+from canon.errors import UserError
+
+Batch = Any
+"""A pytree: `{"image": [batch, height, width, channels] uint8, "label": [batch] int32}`, and in an evaluation
+`"mask": [batch] float32`, which is 0 for padding; or a `Resident` that stands for one."""
+
+
+@flax.struct.dataclass
+class Resident:
+    """A batch as a choice from arrays that wait on the device: example i is row `index[i]` of every array.
+
+    Attributes:
+      arrays: a dict of arrays `[size, ...]`.
+      index: `[batch]` int32.
+      own: a dict of arrays `[batch, ...]` that belong to this batch alone.
+    """
+
+    arrays: dict[str, jax.Array]
+    index: jax.Array
+    own: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
+
+
+def examples(batch: Batch) -> dict[str, jax.Array]:
+    """The examples of a batch, wherever they waited. Pure, and made to run inside the jitted step."""
+    if isinstance(batch, Resident):
+        return {name: array[batch.index] for name, array in batch.arrays.items()} | batch.own
+    return batch
+
+
+@functools.lru_cache(maxsize=4)
+def _epoch_order(size: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng([seed, epoch]).permutation(size).astype(np.int32)
+
+
+def example_indices(size: int, batch_size: int, seed: int, step: int) -> np.ndarray:
+    """Which examples make the batch of step `step` (from 0): `[batch_size]` int32.
+
+    The batches cut one endless sequence into pieces: a new permutation of all examples for every epoch, back to back,
+    so that a batch may hold the end of one epoch and the beginning of the next, and no example is left out.
+    """
+    first_epoch, offset = divmod(step * batch_size, size)
+    order = _epoch_order(size, seed, first_epoch)[offset : offset + batch_size]
+    if len(order) < batch_size:
+        order = np.concatenate([order, _epoch_order(size, seed, first_epoch + 1)[: batch_size - len(order)]])
+    return order
+
+
+class Pipeline(Protocol):
+    """Where training batches and evaluation batches come from.
+
+    Attributes:
+      size: how many examples there are.
+    """
+
+    @property
+    def size(self) -> int: ...
+
+    def batch(self, seed: int, step: int) -> Batch:
+        """The training batch of step `step`."""
+        ...
+
+    def batches(self, seed: int, first: int, last: int) -> Iterator[Batch]:
+        """The training batches of the steps `first` to `last` − 1."""
+        ...
+
+    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
+        """Every example once, in order; the last batch is filled up with examples that its mask leaves out."""
+        ...
+
+
+@dataclass(frozen=True)
+class ResidentPipeline:
+    """The set stays on the device as uint8; a batch carries indices only.
+
+    Attributes:
+      arrays: `image` and `label`, on the device.
+      batch_size: examples of a training batch.
+    """
+
+    arrays: dict[str, jax.Array]
+    batch_size: int
+
+    @property
+    def size(self) -> int:
+        return len(self.arrays["label"])
+
+    def batch(self, seed: int, step: int) -> Batch:
+        return Resident(self.arrays, example_indices(self.size, self.batch_size, seed, step))
+
+    def batches(self, seed: int, first: int, last: int) -> Iterator[Batch]:
+        return (self.batch(seed, step) for step in range(first, last))
+
+    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
+        for index, mask in _evaluation_indices(self.size, batch_size):
+            yield Resident(self.arrays, index, {"mask": mask})
+
+
+@dataclass(frozen=True)
+class StreamedPipeline:
+    """Grain reads the examples of a batch from the source, in threads and ahead of the step that wants them.
+
+    Attributes:
+      source: where the examples are.
+      batch_size: examples of a training batch.
+      threads: how many read at once.
+      ahead: how many batches wait, read, at most.
+    """
+
+    source: Source
+    batch_size: int
+    threads: int = 16
+    ahead: int = 4
+
+    @property
+    def size(self) -> int:
+        return len(self.source)
+
+    def batch(self, seed: int, step: int) -> Batch:
+        return self._read(example_indices(self.size, self.batch_size, seed, step))
+
+    def batches(self, seed: int, first: int, last: int) -> Iterator[Batch]:
+        return self._ahead([functools.partial(self.batch, seed, step) for step in range(first, last)])
+
+    def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
+        def load(index, mask):
+            return self._read(index) | {"mask": mask}
+
+        return self._ahead([functools.partial(load, *chosen) for chosen in _evaluation_indices(self.size, batch_size)])
+
+    def _ahead(self, loads: list) -> Iterator[Batch]:
+        options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.ahead)
+        return iter(grain.MapDataset.source(loads).map(lambda load: load()).to_iter_dataset(options))
+
+    def _read(self, index: np.ndarray) -> Batch:
+        chosen = self.source.__getitems__([int(i) for i in index])
+        return {
+            "image": np.stack([example["image"] for example in chosen]),
+            "label": np.array([example["label"] for example in chosen], np.int32),
+        }
+
+
+def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    for start in range(0, size, batch_size):
+        index = np.arange(start, start + batch_size, dtype=np.int32)
+        mask = (index < size).astype(np.float32)
+        yield np.minimum(index, size - 1), mask
+
+
+def fits_on_device(source: Source) -> bool:
+    """Whether the images take at most a quarter of the device's memory (of the host's, where the device has none)."""
+    stats = jax.local_devices()[0].memory_stats() or {}
+    memory = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    return len(source) * int(np.prod(source.image_shape)) <= memory / 4
+
+
+def create(source: Source, batch_size: int, placement: str = "auto") -> Pipeline:
+    """The pipeline of a source.
+
+    Args:
+      source: the examples.
+      batch_size: examples of a training batch.
+      placement: `device`, `stream`, or `auto`: on the device where it fits.
+
+    Raises:
+      UserError: the placement is none of these, or a batch is larger than the set.
+    """
+    if placement not in ("auto", "device", "stream"):
+        raise UserError(f"data.placement must be auto, device or stream, not {placement!r}")
+    if not 1 <= batch_size <= len(source):
+        raise UserError(f"train.batch_size must be between 1 and the {len(source)} training examples, not {batch_size}")
+    if placement == "stream" or (placement == "auto" and not fits_on_device(source)):
+        return StreamedPipeline(source, batch_size)
+    data = read(source)
+    return ResidentPipeline(jax.device_put({"image": data.images, "label": data.labels}), batch_size)

@@ -1,0 +1,153 @@
+"""Sources: random-access collections of examples, `{"image": uint8 [height, width, channels], "label": int}`.
+
+`digits` comes with scikit-learn; every other name is a TensorFlow-Datasets set that stands prepared as array_record
+on disk, read through `tfds.data_source` without TensorFlow.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+
+from canon.errors import UserError
+
+Example = dict[str, Any]
+
+
+class Source(Protocol):
+    """A random-access collection of labelled images of one shape.
+
+    Attributes:
+      num_classes: labels are 0 to num_classes − 1.
+      image_shape: (height, width, channels).
+    """
+
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> Example: ...
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]: ...
+
+
+@dataclass(frozen=True)
+class ArraySource:
+    """Examples that stand in memory: images `[size, height, width, channels]` uint8, labels `[size]` int32."""
+
+    images: np.ndarray
+    labels: np.ndarray
+    num_classes: int
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.images.shape[1:]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __getitem__(self, index: int) -> Example:
+        return {"image": self.images[index], "label": self.labels[index]}
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return [self[i] for i in indices]
+
+
+@dataclass(frozen=True)
+class Subset:
+    """The examples of `source` at `indices`, in their order."""
+
+    source: Source
+    indices: np.ndarray
+
+    @property
+    def num_classes(self) -> int:
+        return self.source.num_classes
+
+    @property
+    def image_shape(self) -> tuple[int, int, int]:
+        return self.source.image_shape
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.source[int(self.indices[index])]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return self.source.__getitems__([int(self.indices[i]) for i in indices])
+
+
+def read(source: Source, chunk: int = 1000) -> ArraySource:
+    """The whole of `source` in memory. Raises `UserError` where an image has another shape than the first."""
+    if isinstance(source, ArraySource):
+        return source
+    images = np.empty((len(source), *source.image_shape), np.uint8)
+    labels = np.empty(len(source), np.int32)
+    for start in range(0, len(source), chunk):
+        indices = range(start, min(start + chunk, len(source)))
+        for i, example in zip(indices, source.__getitems__(indices), strict=True):
+            if example["image"].shape != source.image_shape:
+                raise UserError(
+                    f"image {i} has the shape {example['image'].shape}, the first one {source.image_shape}: "
+                    "a set of images of different sizes needs a resize, which is not supported yet"
+                )
+            images[i], labels[i] = example["image"], example["label"]
+    return ArraySource(images, labels, source.num_classes)
+
+
+def digits(split: str) -> ArraySource:
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels (UCI, Alpaydin and Kaynak 1998), 0 to 16 scaled to 0 to 255.
+
+    The set has no official split: `train` is 1,437 of them and `test` the other 360, stratified by class and the same
+    every time.
+    """
+    from sklearn.datasets import load_digits
+    from sklearn.model_selection import train_test_split
+
+    if split not in ("train", "test"):
+        raise UserError(f"data set digits has the splits train and test, not {split!r}")
+    bunch = load_digits()
+    images = np.round(bunch.images * (255 / 16)).astype(np.uint8)[..., None]
+    labels = bunch.target.astype(np.int32)
+    train, test = train_test_split(np.arange(len(labels)), test_size=360, stratify=labels, random_state=0)
+    chosen = train if split == "train" else test
+    return ArraySource(images[chosen], labels[chosen], num_classes=10)
+
+
+def load(name: str, split: str, data_dir: str = "") -> Source:
+    """The split `split` of the data set `name`.
+
+    Args:
+      name: `digits`, or the official name of a TFDS image-classification set, such as `cifar10`.
+      split: the split's name in that set.
+      data_dir: where TFDS finds its prepared sets; empty for `TFDS_DATA_DIR`, or else TFDS's own default.
+
+    Raises:
+      UserError: no such set or split, it is not prepared, or its examples are not labelled images.
+    """
+    if name == "digits":
+        return digits(split)
+    from canon.data import tfds_source  # an import of 0.3 s, which digits can do without
+
+    return tfds_source.load(name, split, data_dir)
+
+
+def hold_out(source: Source, examples: int) -> tuple[Source, Source]:
+    """`source` without `examples` of its examples, and those: stratified by class and the same every time.
+
+    Raises:
+      UserError: that leaves fewer examples than classes on one side.
+    """
+    from sklearn.model_selection import train_test_split
+
+    if not source.num_classes <= examples <= len(source) - source.num_classes:
+        raise UserError(
+            f"data.validation_examples must be 0, or between {source.num_classes} (the classes) and "
+            f"{len(source) - source.num_classes} of the {len(source)} training examples, not {examples}"
+        )
+    source = read(source)
+    kept, held = train_test_split(np.arange(len(source)), test_size=examples, stratify=source.labels, random_state=0)
+    return Subset(source, np.sort(kept)), Subset(source, np.sort(held))

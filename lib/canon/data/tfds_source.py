@@ -1,0 +1,101 @@
+"""Image-classification sets of TensorFlow Datasets, read from array_record files without TensorFlow.
+
+`tfds.data_source` itself starts a download when a set is not prepared, and a download needs TensorFlow; so this file
+asks the builder first, and says how to prepare what is missing.
+"""
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import tensorflow_datasets as tfds
+
+from canon.data.sources import Example
+from canon.errors import UserError, did_you_mean
+
+# What TFDS may raise for a name that it does not know, or does not take for one.
+_UNKNOWN_NAME = (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError)
+
+
+@dataclass(frozen=True)
+class TfdsSource:
+    """A `tfds` data source, seen as images and labels only."""
+
+    data_source: Any
+    num_classes: int
+    image_shape: tuple[int, int, int]
+
+    def __len__(self) -> int:
+        return len(self.data_source)
+
+    def __getitem__(self, index: int) -> Example:
+        return self.__getitems__([index])[0]
+
+    def __getitems__(self, indices: Sequence[int]) -> list[Example]:
+        return [{"image": e["image"], "label": e["label"]} for e in self.data_source.__getitems__(indices)]
+
+
+def builder(name: str, data_dir: str = "", **kwargs: Any) -> tfds.core.DatasetBuilder:
+    """The TFDS builder of the set `name`. Raises `UserError` where TFDS knows no such set."""
+    try:
+        return tfds.builder(name, data_dir=data_dir or None, **kwargs)
+    except _UNKNOWN_NAME:
+        known = tfds.list_builders(with_community_datasets=False)
+        raise UserError(
+            f"no data set is called {name!r}{did_you_mean(name, ['digits', *known])} "
+            "(there are digits and the sets of TensorFlow Datasets, by their official names)"
+        ) from None
+
+
+@functools.cache
+def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
+    """The split of a prepared set; see `canon.data.sources.load`."""
+    found = builder(name, data_dir)
+    how = (
+        f"run `launch.py prepare {name}`{f' --data_dir={data_dir}' if data_dir else ''}, or name the folder that "
+        "holds it in TFDS_DATA_DIR or --config.data.data_dir"
+    )
+    if not found.is_prepared():
+        raise UserError(f"data set {name} is not prepared in {found.data_dir}: {how}")
+    file_format = found.info.file_format
+    if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
+        raise UserError(
+            f"data set {name} in {found.data_dir} is stored as {file_format.value}, which cannot be read without "
+            f"TensorFlow; it is wanted as array_record: {how}"
+        )
+    features = found.info.features
+    image, label = features.get("image"), features.get("label")
+    if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
+        raise UserError(
+            f"data set {name} is not one of labelled images: it has {', '.join(features)}, and needs image and label"
+        )
+    if split not in found.info.splits:
+        raise UserError(f"data set {name} has the splits {', '.join(found.info.splits)}, not {split!r}")
+    data_source = found.as_data_source(split)
+    shape = image.shape if None not in image.shape else data_source[0]["image"].shape
+    return TfdsSource(data_source, label.num_classes, tuple(shape))
+
+
+def prepare(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
+    """Downloads the set `name` and prepares it as array_record; does nothing where that has been done.
+
+    Raises:
+      UserError: TFDS knows no such set, or the download or the preparation failed.
+    """
+    wanted = builder(name, data_dir, file_format="array_record")
+    if wanted.is_prepared() and wanted.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+        return wanted
+    # A folder for each set: TFDS finds extracted files again by their names, which are the same in MNIST and
+    # Fashion-MNIST, so that a shared folder once made one of them out of the other's images.
+    downloads = wanted.data_path.parents[1] / "downloads" / name
+    try:
+        wanted.download_and_prepare(download_dir=downloads)
+    except ImportError as error:
+        raise UserError(
+            f"preparing {name} needs {error.name or 'a package'}, which is not installed: pip install -e '.[prepare]'"
+        ) from error
+    except Exception as error:  # a download can fail in as many ways as there are servers
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"preparing {name} failed: {type(error).__name__}: {reason}") from error
+    return wanted

@@ -1,0 +1,17 @@
+"""The one exception for what a user can mend."""
+
+import difflib
+from collections.abc import Iterable
+
+
+class UserError(ValueError):
+    """Something the caller can put right: the message says what, where and what to do, in one line.
+
+    `launch.py` prints it on standard error and exits with status 2; in other code it is a `ValueError`.
+    """
+
+
+def did_you_mean(word: str, known: Iterable[str]) -> str:
+    """ "; did you mean X?" for the known word nearest to `word`, or nothing where none is near."""
+    nearest = difflib.get_close_matches(word, list(known), n=1)
+    return f"; did you mean {nearest[0]}?" if nearest else ""

@@ -1,0 +1,1 @@
+"""Arms × seeds -> runs -> statistics -> verdict -> report."""

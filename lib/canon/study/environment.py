@@ -1,0 +1,35 @@
+"""What a study ran on: versions and hardware, for the record."""
+
+import os
+import platform
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+_PACKAGES = ("canon", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+
+
+def versions() -> dict[str, str]:
+    """The versions of Python and of the packages that compute."""
+    return {"python": platform.python_version()} | {package: metadata.version(package) for package in _PACKAGES}
+
+
+def hardware() -> dict[str, str | int]:
+    """The devices that jax uses, the processor's name, and how many cores this process may run on."""
+    devices = jax.devices()
+    return {
+        "device": devices[0].device_kind if devices[0].platform != "cpu" else "cpu",
+        "devices": len(devices),
+        "processor": _processor(),
+        "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
+    }
+
+
+def _processor() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor() or platform.machine()
+    names = [line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")]
+    return names[0] if names else platform.machine()

@@ -1,0 +1,68 @@
+"""The figures of a report."""
+
+import io
+from pathlib import Path
+
+import matplotlib
+import numpy as np
+from matplotlib.figure import Figure
+from ml_collections import ConfigDict
+
+from canon import files
+from canon.study import plan
+from canon.training.recorder import read_metrics
+
+FIGURES_FOLDER = "figures"
+
+# Okabe and Ito's colours, which people with any colour vision can tell apart.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000", "#F0E442")
+
+
+def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
+    """Error against step, laid out like figure 6 of He et al. 2015: a panel for each kind of net, a colour for each arm.
+
+    Dashed: the training error, over mini-batches as they come. Bold: the test error, over the whole split. Each line is
+    the mean over the seeds; the band behind it reaches from the lowest to the highest.
+    """
+    panels = config.figure.panels or (tuple(config.arms),)
+    runs = plan.runs(config, workdir)
+    figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
+    all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
+    for axes, arms in zip(all_axes, panels, strict=True):
+        for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
+            seeds = [read_metrics(run.directory) for run in runs if run.arm == arm]
+            _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0)
+            _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
+        axes.set_xlabel("step")
+        axes.set_xlim(0, config.train.steps)
+        axes.set_ylim(0, config.figure.error_limit)
+        axes.grid(alpha=0.25)
+        if axes.get_legend_handles_labels()[0]:
+            axes.legend(frameon=False, loc="upper right")
+    all_axes[0].set_ylabel("error (%)")
+    figure.suptitle("dashed: training error (mini-batches) · bold: test error", fontsize=9, color="0.35")
+    return figure
+
+
+def _draw(axes, seeds: list[list[dict]], key: str, colour: str, **style) -> None:
+    """The mean of a metric over the seeds at the steps that every seed has, and its range."""
+    curves = [{line["step"]: line[key] for line in lines if line.get(key) is not None} for lines in seeds if lines]
+    curves = [curve for curve in curves if curve]
+    if not curves:
+        return
+    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    values = 100 * np.array([[curve[step] for step in steps] for curve in curves])
+    axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
+    axes.plot(steps, values.mean(axis=0), color=colour, **style)
+
+
+def write(config: ConfigDict, workdir: Path) -> dict[str, Path]:
+    """Draws the figures of a study into `WORKDIR/figures` and returns their files by title."""
+    folder = workdir / FIGURES_FOLDER
+    folder.mkdir(exist_ok=True)
+    path = folder / "learning_curves.png"
+    buffer = io.BytesIO()
+    with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
+        learning_curves(config, workdir).savefig(buffer, format="png", dpi=150)
+    files.write(path, buffer.getvalue())
+    return {"Learning curves": path}

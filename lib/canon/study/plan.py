@@ -1,0 +1,171 @@
+"""What a study's config asks for: complete configs for its arms, its runs in order, and its claims."""
+
+import copy
+import inspect
+import re
+import types
+import typing
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+from ml_collections.config_dict import placeholder
+
+from canon import catalog
+from canon import config as canon_config
+from canon.errors import UserError, did_you_mean
+from canon.models import MODELS
+from canon.optimizers import OPTIMIZERS
+from canon.schedules import SCHEDULES
+
+# The sections that name an entry of a catalog: the catalog, and the argument that the program gives, not the config.
+NAMED_SECTIONS = {
+    "model": (MODELS, "num_classes"),
+    "optimizer": (OPTIMIZERS, "learning_rate"),
+    "schedule": (SCHEDULES, "steps"),
+}
+
+# The fields that a single run is made of. The others describe the study.
+_RUN_FIELDS = (*NAMED_SECTIONS, "data", "train", "parallel")
+
+# An arm's name is a folder's name, in the workdir and in the report.
+_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+
+
+@dataclass(frozen=True)
+class Run:
+    """One arm with one seed, and its folder."""
+
+    arm: str
+    seed: int
+    directory: Path
+
+
+def complete(config: ConfigDict) -> ConfigDict:
+    """A copy of `config` in which each named section has every argument of its entry, so that all can be overridden.
+
+    Raises:
+      UserError: a section names something that does not exist, or gives an argument that it does not have.
+    """
+    config = copy.deepcopy(config)
+    with config.unlocked():
+        for kind in NAMED_SECTIONS:
+            config[kind] = _complete_section(kind, config[kind])
+    return config.lock()
+
+
+def _complete_section(kind: str, given: ConfigDict) -> ConfigDict:
+    table, own = NAMED_SECTIONS[kind]
+    factory = catalog.look_up(kind, table, given["name"])
+    known = {a: _field(factory, a, value) for a, value in catalog.arguments(factory).items() if a != own}
+    section = ConfigDict({"name": given["name"], **known})
+    for argument in given:
+        if argument not in section:
+            raise UserError(
+                f"{kind} {given['name']} has no argument {argument!r}{did_you_mean(argument, known)} "
+                f"(it has: {', '.join(known)})"
+            )
+        _set(section, argument, given[argument], f"{kind}.{argument}")
+    return section
+
+
+def _field(factory: Any, argument: str, default: Any) -> Any:
+    """What a config holds for an argument: its default, or a typed placeholder where that is None."""
+    if default is inspect.Parameter.empty:
+        raise UserError(f"{factory.__name__}: the argument {argument!r} has no default, so no config can hold it")
+    if default is not None:
+        return default
+    hint = typing.get_type_hints(factory)[argument]
+    options = typing.get_args(hint) if typing.get_origin(hint) in (typing.Union, types.UnionType) else (hint,)
+    return placeholder(next(option for option in options if option is not type(None)))
+
+
+def _set(section: ConfigDict, key: str, value: Any, dotted: str) -> None:
+    try:
+        section[key] = value
+    except TypeError:
+        raise UserError(f"config.{dotted} takes {section.get_type(key).__name__}, not {value!r}") from None
+
+
+def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDict:
+    """A copy of the complete `config` with the fields of `changes`, which may be nested as it is.
+
+    Where `changes` names another model, optimizer or schedule than the config does, that section starts afresh from
+    the defaults of the one it names: the arguments of the old one mean nothing to it.
+
+    Raises:
+      UserError: a field does not exist, or a value is not of its type.
+    """
+    config = copy.deepcopy(config)
+    with config.unlocked():
+        for key in changes:
+            if key not in config:
+                known = canon_config.flatten(config)
+                raise UserError(f"config has no field {prefix + key!r}{did_you_mean(key, known)}")
+            if not isinstance(config[key], ConfigDict):
+                _set(config, key, changes[key], prefix + key)
+            elif not isinstance(changes[key], ConfigDict):
+                raise UserError(f"config.{prefix}{key} is a section, and takes fields, not {changes[key]!r}")
+            elif (
+                not prefix and key in NAMED_SECTIONS and changes[key].get("name", config[key].name) != config[key].name
+            ):
+                config[key] = _complete_section(key, changes[key])
+            else:
+                config[key] = merge(config[key], changes[key], prefix=f"{prefix}{key}.")
+    return config.lock()
+
+
+def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
+    """The config of every arm's runs, by the arm's name, in the study's order.
+
+    Raises:
+      UserError: there are no arms, a name cannot be a folder's, or an arm changes what does not exist.
+    """
+    if not config.arms:
+        raise UserError("the study has no arms: set config.arms to a dict from names to the fields that they change")
+    base = ConfigDict({field: config[field] for field in _RUN_FIELDS}).lock()
+    configs = {}
+    for name, changes in config.arms.items():
+        if not _ARM_NAME.fullmatch(name):
+            raise UserError(
+                f"an arm cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -"
+            )
+        try:
+            configs[name] = merge(base, changes)
+        except UserError as error:
+            raise UserError(f"arm {name}: {error}") from error
+    return configs
+
+
+def runs(config: ConfigDict, workdir: Path) -> list[Run]:
+    """Every run of the study. All arms run with one seed before the next one, so that a part of it can be compared."""
+    if config.seeds < 1:
+        raise UserError(f"config.seeds must be at least 1, not {config.seeds}")
+    return [Run(arm, seed, workdir / arm / f"seed-{seed}") for seed in range(config.seeds) for arm in config.arms]
+
+
+def check_claims(config: ConfigDict) -> None:
+    """Raises `UserError` unless every claim and every panel of the figure speaks of arms and metrics that exist."""
+    splits = ["train", "test"] + ["validation"] * bool(config.data.validation_examples)
+    metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss")]
+    template = set(canon_config.claim(statement="", higher="", lower=""))
+    for name, claim in config.claims.items():
+        if set(claim) != template:
+            wrong = sorted(set(claim) ^ template)
+            raise UserError(f"claim {name}: make it with canon.config.claim(...); {wrong[0]!r} is amiss")
+        for arm in (claim.higher, claim.lower):
+            if arm not in config.arms:
+                raise UserError(
+                    f"claim {name} speaks of the arm {arm!r}{did_you_mean(arm, config.arms)}, which is none"
+                )
+        if claim.metric not in metrics:
+            raise UserError(
+                f"claim {name}: no metric {claim.metric!r}{did_you_mean(claim.metric, metrics)} "
+                f"(there are: {', '.join(metrics)})"
+            )
+        if not claim.tolerance >= 0:
+            raise UserError(f"claim {name}: the tolerance must be at least 0, not {claim.tolerance}")
+    for arm in (arm for panel in config.figure.panels for arm in panel):
+        if arm not in config.arms:
+            raise UserError(f"figure.panels speaks of the arm {arm!r}{did_you_mean(arm, config.arms)}, which is none")

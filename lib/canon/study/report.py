@@ -1,0 +1,62 @@
+"""`report.html`: a study on one page that carries its pictures with it and loads nothing."""
+
+import base64
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import jinja2
+
+from canon import config as canon_config
+from canon import files
+from canon.study import figures
+from canon.study.verdict import conclude, read_results
+from canon.study.workdir import Study
+
+REPORT_FILE = "report.html"
+
+
+def number(value: float | None, metric: str = "") -> str:
+    """A metric's value as a reader wants it: error rates in %, the rest with four significant digits."""
+    if value is None:
+        return "–"
+    return f"{100 * value:.2f}%" if metric.endswith("/error") else f"{value:.4g}"
+
+
+def difference(claim: dict[str, Any]) -> str:
+    """A claim's paired difference with its interval, in words."""
+    if claim["paired_difference"] is None:
+        return f"no finite mean (n = {claim['n']})" if claim["n"] else "no pair of runs has ended"
+    unit, scale = (" points", 100) if claim["metric"].endswith("/error") else ("", 1)
+    text = f"{scale * claim['paired_difference']:+.2f}{unit}"
+    if claim["interval_95"] is not None:
+        low, high = (scale * bound for bound in claim["interval_95"])
+        text += f", 95% interval {low:+.2f} to {high:+.2f}"
+    return f"{text} (n = {claim['n']})"
+
+
+def write(study: Study, workdir: Path) -> dict[str, Any]:
+    """Judges the study in `workdir`, and writes its verdict, figures and report. Returns the verdict."""
+    verdict = conclude(study, workdir)
+    pictures = figures.write(study.config, workdir)
+    results = read_results(study.config, workdir)
+    environment = jinja2.Environment(
+        autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters |= {"number": number, "difference": difference}
+    template = environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text())
+    page = template.render(
+        verdict=verdict,
+        figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in pictures.items()},
+        runs=[(arm, seed, result) for arm, seeds in results.items() for seed, result in seeds.items()],
+        fields=canon_config.flatten(study.config),
+        metrics=_names(verdict, "last_step"),
+        best_metrics=_names(verdict, "best_on_validation"),
+    )
+    files.write(workdir / REPORT_FILE, page)
+    return verdict
+
+
+def _names(verdict: dict[str, Any], section: str) -> list[str]:
+    """The metrics that any arm has in a section of its summary."""
+    return list(dict.fromkeys(name for arm in verdict["arms"].values() for name in arm[section]))

@@ -1,0 +1,51 @@
+"""Training the runs of a study, one after another."""
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from ml_collections import ConfigDict
+
+from canon.study import plan, workdir
+from canon.study.plan import Run
+from canon.training import loop, program
+from canon.training.loop import Result
+from canon.training.program import Program
+
+
+class StudyObserver(loop.Observer, Protocol):
+    """Someone who watches a study: told which run begins and how it ended, and of what happens in between."""
+
+    def run_began(self, run: Run) -> None: ...
+
+    def run_ended(self, run: Run, result: Result) -> None: ...
+
+
+def build_programs(config: ConfigDict) -> dict[str, Program]:
+    """The program of every arm. Reads data, compiles and writes nothing. Raises `UserError` for what does not fit."""
+    return {arm: program.build(arm_config) for arm, arm_config in plan.arm_configs(config).items()}
+
+
+def run(
+    runs: Sequence[Run],
+    programs: dict[str, Program],
+    observer: StudyObserver,
+    should_stop: Callable[[], bool] = lambda: False,
+) -> None:
+    """Trains `runs` in their order; those that have ended are only read.
+
+    Args:
+      runs: see `plan.runs`.
+      programs: by arm, see `build_programs`. Runs of one arm share its compiled steps.
+      observer: told of all that happens.
+      should_stop: asked after every step.
+
+    Raises:
+      loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
+    """
+    for run in runs:
+        observer.run_began(run)
+        result = loop.read_result(run.directory)
+        if result is None:
+            workdir.write_run_config(run.directory, run.arm, run.seed, programs[run.arm].config)
+            result = loop.train(programs[run.arm], run.seed, run.directory, observer, should_stop)
+        observer.run_ended(run, result)

@@ -1,0 +1,130 @@
+"""The verdict on a study: its runs, read back from the workdir, against its claims."""
+
+import datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from canon import config as canon_config
+from canon import files
+from canon.study import environment, plan, statistics
+from canon.study.workdir import Study
+from canon.training.loop import Result, read_result
+
+VERDICT_FILE = "verdict.json"
+
+# Fields that say how a study is described, watched or stored, and nothing of what it computes.
+_NOT_PROTOCOL = (
+    "title", "cost", "arguments", "deviations", "figure", "claims", "arms", "seeds",
+    "data.data_dir", "data.placement", "parallel", "train.log_every", "train.evaluate_every", "train.checkpoint_every",
+    "train.evaluation_batch_size",
+)  # fmt: skip
+
+Results = dict[str, dict[int, Result]]
+"""By arm and seed; only the runs that have ended."""
+
+
+def read_results(config: ConfigDict, workdir: Path) -> Results:
+    """How the runs in a workdir ended, so far."""
+    results: Results = {arm: {} for arm in config.arms}
+    for run in plan.runs(config, workdir):
+        result = read_result(run.directory)
+        if result is not None:
+            results[run.arm][run.seed] = result
+    return results
+
+
+def judge(claim: ConfigDict, results: Results) -> dict[str, Any]:
+    """A claim's entry in `verdict.json`: the paired difference over the seeds that both arms have, and the verdict."""
+    higher, lower = results[claim.higher], results[claim.lower]
+    seeds = sorted(higher.keys() & lower.keys())
+    pairs = [(higher[seed].metrics[claim.metric], lower[seed].metrics[claim.metric]) for seed in seeds]
+    with np.errstate(invalid="ignore"):  # both diverged: inf − inf is nan, which `compare` knows
+        differences = [float(np.subtract(a, b)) for a, b in pairs]
+    comparison = statistics.compare(differences, threshold=-claim.tolerance)
+    sign = f"-{claim.tolerance:g}" if claim.tolerance else "0"
+    return {
+        "statement": claim.statement,
+        "metric": claim.metric,
+        "direction": f"{claim.metric} of {claim.higher} minus that of {claim.lower} is above {sign}",
+        "higher": claim.higher,
+        "lower": claim.lower,
+        "tolerance": claim.tolerance,
+        "n": comparison.n,
+        "seeds": seeds,
+        "differences": differences,
+        "paired_difference": comparison.mean,
+        "interval_95": comparison.interval,
+        "published": claim.published,
+        "source": claim.source,
+        "verdict": comparison.verdict,
+    }
+
+
+def summarize(results: dict[int, Result]) -> dict[str, Any]:
+    """An arm's entry in `verdict.json`: every metric at the last step, and at the best step on validation."""
+    finished = [r for r in results.values() if r.status == "finished"]
+    return {
+        "n": len(results),
+        "diverged": sorted(seed for seed, r in results.items() if r.status == "diverged"),
+        "last_step": _spread([r.metrics for r in results.values()]),
+        "best_on_validation": _spread([r.best_on_validation for r in finished if r.best_on_validation]),
+        "seconds": sum(r.seconds for r in results.values()),
+        "compile_seconds": sum(r.compile_seconds for r in results.values()),
+    }
+
+
+def _spread(metrics: list[dict[str, float]]) -> dict[str, dict[str, float]]:
+    if not metrics:
+        return {}
+    columns = {name: np.array([m[name] for m in metrics]) for name in metrics[0]}
+    with np.errstate(invalid="ignore"):
+        return {
+            name: {"mean": float(v.mean()), "std": float(v.std(ddof=1)) if len(v) > 1 else float("nan")}
+            for name, v in columns.items()
+        }
+
+
+def deviations(study: Study) -> list[str]:
+    """Every way in which the study differs from the paper's protocol: by fields, and by what the experiment adds."""
+    listed = list(study.config.deviations)
+    if study.protocol is None:
+        return listed
+    for key, (ours, theirs) in canon_config.differences(study.config, study.protocol).items():
+        if not key.startswith(_NOT_PROTOCOL):
+            listed.append(f"{key} is {_shown(ours)}; the paper's protocol has {_shown(theirs)}.")
+    return listed
+
+
+def _shown(value: Any) -> str:
+    return "not set" if value is None else str(value)
+
+
+def conclude(study: Study, workdir: Path) -> dict[str, Any]:
+    """Reads the runs back, judges every claim, and writes and returns `verdict.json`."""
+    config = study.config
+    results = read_results(config, workdir)
+    claims = {name: judge(claim, results) for name, claim in config.claims.items()}
+    arms = {arm: summarize(of_arm) for arm, of_arm in results.items()}
+    ended = sum(arm["n"] for arm in arms.values())
+    verdict = {
+        "experiment": study.experiment,
+        "argument": study.argument,
+        "title": config.title,
+        "paper": config.paper,
+        "verdict": statistics.overall([claim["verdict"] for claim in claims.values()]),
+        "runs": {"ended": ended, "planned": config.seeds * len(config.arms)},
+        "claims": claims,
+        "arms": arms,
+        "deviations": deviations(study),
+        "versions": environment.versions(),
+        "hardware": environment.hardware(),
+        "seconds": sum(arm["seconds"] for arm in arms.values()),
+        "date": datetime.date.today().isoformat(),
+        "command": study.command,
+    }
+    verdict = files.finite(verdict)
+    files.write_json(workdir / VERDICT_FILE, verdict)
+    return verdict

@@ -1,0 +1,119 @@
+"""The folder of a study: which study it belongs to, and what its runs have left there.
+
+WORKDIR/study.json                       the study: experiment, argument, config, the paper's own config
+WORKDIR/ARM/seed-N/config.json           the config of one run
+WORKDIR/ARM/seed-N/metrics.jsonl         what it recorded, a line a step
+WORKDIR/ARM/seed-N/result.json           how it ended; missing while it has not
+WORKDIR/ARM/seed-N/checkpoints/          through Orbax
+WORKDIR/verdict.json, report.html, figures/
+"""
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+
+from ml_collections import ConfigDict
+
+from canon import config as canon_config
+from canon import files
+from canon.errors import UserError
+
+STUDY_FILE = "study.json"
+RUN_FILE = "config.json"
+
+
+@dataclass(frozen=True)
+class Study:
+    """What a workdir is about.
+
+    Attributes:
+      experiment: the experiment's name.
+      argument: what stood after the colon; may be empty.
+      config: complete, with all overrides.
+      protocol: the config of the paper's own protocol, or None where the experiment names none.
+      command: what a user types to get this study, apart from the workdir.
+    """
+
+    experiment: str
+    argument: str
+    config: ConfigDict
+    protocol: ConfigDict | None
+    command: str
+
+
+def check(workdir: Path, config: ConfigDict) -> None:
+    """Raises `UserError` unless a study of `config` can go into `workdir`: new or empty, or its own from before.
+
+    It writes nothing.
+    """
+    if (workdir / STUDY_FILE).exists():
+        different = canon_config.differences(read(workdir).config, config)
+        if different:
+            shown = [f"{key}: {old!r} there, {new!r} now" for key, (old, new) in list(different.items())[:3]]
+            more = f", and {len(different) - 3} more" if len(different) > 3 else ""
+            raise UserError(
+                f"{workdir} holds a study of another config ({'; '.join(shown)}{more}); "
+                "give another --workdir, or the config that is there"
+            )
+    elif workdir.exists() or workdir.is_symlink():
+        if not workdir.is_dir():
+            raise UserError(f"--workdir {workdir} is not a folder")
+        if any(workdir.iterdir()):
+            raise UserError(f"{workdir} is not empty and holds no study of canon's; give another --workdir")
+    parent = next(p for p in (workdir, *workdir.absolute().parents) if p.exists())
+    if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
+        raise UserError(f"--workdir {workdir} cannot be written: {parent} is not a folder that you may write to")
+
+
+def create(workdir: Path, study: Study) -> None:
+    """Makes the workdir and says in it what it is for. Raises `UserError` where the disk refuses."""
+    content = {
+        "experiment": study.experiment,
+        "argument": study.argument,
+        "command": study.command,
+        "config": json.loads(canon_config.to_json(study.config)),
+        "protocol": study.protocol and json.loads(canon_config.to_json(study.protocol)),
+    }
+    try:
+        workdir.mkdir(parents=True, exist_ok=True)
+        files.write_json(workdir / STUDY_FILE, content)
+    except OSError as error:
+        raise UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
+
+
+def read(workdir: Path) -> Study:
+    """The study that a workdir holds. Raises `UserError` where it holds none, or none that can be read."""
+    path = workdir / STUDY_FILE
+    if not path.is_file():
+        raise UserError(f"{workdir} is not the workdir of a study: it has no {STUDY_FILE}")
+    try:
+        content = json.loads(path.read_text())
+        return Study(
+            experiment=content["experiment"],
+            argument=content["argument"],
+            config=canon_config.from_json(json.dumps(content["config"])),
+            protocol=content["protocol"] and canon_config.from_json(json.dumps(content["protocol"])),
+            command=content["command"],
+        )
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as a study: {type(error).__name__}: {error}") from error
+
+
+def write_run_config(directory: Path, arm: str, seed: int, config: ConfigDict) -> None:
+    """Says in a run's folder which run it is."""
+    directory.mkdir(parents=True, exist_ok=True)
+    content = {"arm": arm, "seed": seed, "config": json.loads(canon_config.to_json(config))}
+    files.write_json(directory / RUN_FILE, content)
+
+
+def read_run_config(directory: Path) -> tuple[str, int, ConfigDict]:
+    """(arm, seed, config) of the run in a folder. Raises `UserError` where it is none, or none that can be read."""
+    path = directory / RUN_FILE
+    if not path.is_file():
+        raise UserError(f"{directory} is not the folder of a run: it has no {RUN_FILE} (it is WORKDIR/ARM/seed-N)")
+    try:
+        content = json.loads(path.read_text())
+        return content["arm"], content["seed"], canon_config.from_json(json.dumps(content["config"]))
+    except (ValueError, KeyError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as a run: {type(error).__name__}: {error}") from error

@@ -1,0 +1,45 @@
+"""Metrics as (sum, count), merged exactly: the mean over many batches is the mean over their examples."""
+
+import flax.struct
+import jax
+from jax import numpy as jnp
+
+
+@flax.struct.dataclass
+class Mean:
+    """A mean that is not divided yet.
+
+    Attributes:
+      total: the sum of the values.
+      count: how many there were.
+    """
+
+    total: jax.Array
+    count: jax.Array
+
+    @classmethod
+    def of(cls, values: jax.typing.ArrayLike, mask: jax.Array | None = None) -> "Mean":
+        """Of `values` (any shape); where `mask` (the same shape) is 0 a value does not count."""
+        values = jnp.asarray(values)
+        if mask is None:
+            return cls(values.sum(), jnp.asarray(values.size, jnp.float32))
+        # Not a product: padding may hold anything, and 0 · nan is nan.
+        return cls(jnp.where(mask > 0, values, 0).sum(), (mask > 0).sum().astype(jnp.float32))
+
+    def merge(self, other: "Mean") -> "Mean":
+        return Mean(self.total + other.total, self.count + other.count)
+
+    def compute(self) -> jax.Array:
+        return self.total / self.count
+
+
+Metrics = dict[str, Mean]
+
+
+def classification_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """1 where the largest logit is not the label's, or any logit is not finite; else 0: `[batch]` float32.
+
+    A network that has diverged predicts nothing: by this its error is 1, whatever an argmax over NaN returns.
+    """
+    right = (logits.argmax(axis=-1) == labels) & jnp.isfinite(logits).all(axis=-1)
+    return 1.0 - right.astype(jnp.float32)

@@ -1,0 +1,116 @@
+"""A program: all of a run that does not depend on its seed, built once and compiled once for every seed of an arm."""
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import jax
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from canon import models, optimizers, schedules
+from canon.data import pipeline as pipelines
+from canon.data import preprocess, sources
+from canon.data.pipeline import Pipeline
+from canon.data.sources import Source
+from canon.errors import UserError
+from canon.training import parallel
+from canon.training.state import TrainState, initial_state
+from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
+from canon.training.task import Classification
+
+
+@dataclass(frozen=True)
+class Program:
+    """What the loop runs.
+
+    Attributes:
+      config: of the arm, complete.
+      pipelines: by split: `train`, `validation` where one is held out, `test`.
+      init: from a seed to the state before the first step.
+      abstract_state: the shapes, dtypes and places of a state, to restore one into.
+      train_step: compiled on its first call; it consumes the state that it is given.
+      evaluation_step: likewise, but it leaves the state alone.
+    """
+
+    config: ConfigDict
+    pipelines: dict[str, Pipeline]
+    init: Callable[[int], TrainState]
+    abstract_state: TrainState
+    train_step: TrainStep
+    evaluation_step: EvaluationStep
+
+    @property
+    def evaluation_batch_size(self) -> int:
+        """`train.evaluation_batch_size`, up to the next multiple of the devices."""
+        devices = self.config.parallel.devices or jax.local_device_count()
+        return -(-self.config.train.evaluation_batch_size // devices) * devices
+
+
+@functools.lru_cache(maxsize=4)
+def _splits(data: FrozenConfigDict) -> dict[str, Source]:
+    train = sources.load(data.source, data.train_split, data.data_dir)
+    splits = {"train": train}
+    if data.validation_examples:
+        splits["train"], splits["validation"] = sources.hold_out(train, data.validation_examples)
+    return splits | {"test": sources.load(data.source, data.test_split, data.data_dir)}
+
+
+# Arms that differ in the model alone share one copy of the data.
+@functools.lru_cache(maxsize=1)
+def _pipelines(data: FrozenConfigDict, batch_size: int) -> dict[str, Pipeline]:
+    splits = _splits(data)
+    train = pipelines.create(splits["train"], batch_size, data.placement)
+    rest = {
+        name: pipelines.create(source, min(batch_size, len(source)), data.placement)
+        for name, source in splits.items()
+        if name != "train"
+    }
+    return {"train": train, **rest}
+
+
+@functools.lru_cache(maxsize=4)
+def _preprocess(data: FrozenConfigDict) -> preprocess.Preprocess:
+    return preprocess.create(_splits(data)["train"], data.normalize, data.pad_crop, data.flip)
+
+
+def _check(train: ConfigDict) -> None:
+    for name in ("batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every", "evaluation_batch_size"):
+        if train[name] < 1:
+            raise UserError(f"train.{name} must be at least 1, not {train[name]}")
+
+
+def build(config: ConfigDict) -> Program:
+    """The program of an arm. It reads the data, and compiles and writes nothing.
+
+    Raises:
+      UserError: something in the config does not exist or does not fit; the message says what.
+    """
+    _check(config.train)
+    data = FrozenConfigDict(config.data)
+    splits = _splits(data)
+    num_classes = splits["train"].num_classes
+    task = Classification(models.create(**config.model, num_classes=num_classes))
+    schedule = schedules.create(**config.schedule, steps=config.train.steps)
+    optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
+    mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
+
+    batches = _pipelines(data, config.train.batch_size)
+    prepare = _preprocess(data)
+    example = batches["train"].batch(seed=0, step=0)
+    seen = jax.eval_shape(lambda batch: prepare(batch, None), example)
+
+    def init(seed: jax.Array) -> TrainState:
+        blank = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), seen)
+        return initial_state(task, optimizer, blank, seed)
+
+    abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), jax.numpy.uint32))
+    place = parallel.replicated(mesh)
+    compiled_init = parallel.jit_init(init, mesh)
+    return Program(
+        config=config,
+        pipelines=batches,
+        init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
+        abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
+        train_step=parallel.jit(make_train_step(task, optimizer, schedule, prepare), mesh, example, donate_state=True),
+        evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, example),
+    )

@@ -1,0 +1,53 @@
+"""A run's metrics on disk: `metrics.jsonl`, one line per recorded step, and TensorBoard event files beside it."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tensorboardX import SummaryWriter
+
+from canon import files
+
+METRICS_FILE = "metrics.jsonl"
+
+
+def read_metrics(directory: Path) -> list[dict[str, Any]]:
+    """The lines of a run's `metrics.jsonl`, in order; a last line that a crash cut short is left out."""
+    path = directory / METRICS_FILE
+    if not path.exists():
+        return []
+    lines = []
+    for line in path.read_text().splitlines():
+        try:
+            lines.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return lines
+
+
+class Recorder:
+    """Appends to a run's metrics, from a given step on.
+
+    What a former launch recorded after that step is taken back, because this launch will come to it again.
+    """
+
+    def __init__(self, directory: Path, first_step: int):
+        """Args: directory: the run's folder. first_step: the step that the run's state has now."""
+        kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
+        files.write(directory / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
+        self._lines = open(directory / METRICS_FILE, "a")
+        self._events = SummaryWriter(str(directory), purge_step=first_step + 1)
+
+    def __enter__(self) -> "Recorder":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._lines.close()
+        self._events.close()
+
+    def write(self, step: int, values: dict[str, float]) -> None:
+        """One line: the step and its metrics; a value that is not finite becomes null."""
+        self._lines.write(json.dumps(files.finite({"step": step} | values), allow_nan=False) + "\n")
+        self._lines.flush()
+        for name, value in values.items():
+            self._events.add_scalar(name, value, step)

@@ -1,0 +1,65 @@
+"""The train step and the evaluation step, each written once, as pure functions."""
+
+from collections.abc import Callable
+
+import jax
+import optax
+
+from canon.data.pipeline import Batch
+from canon.data.preprocess import Preprocess
+from canon.training.metrics import Mean, Metrics
+from canon.training.state import TrainState
+from canon.training.task import Task
+
+TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
+EvaluationStep = Callable[[TrainState, Batch], Metrics]
+
+
+def make_train_step(
+    task: Task, optimizer: optax.GradientTransformation, schedule: optax.Schedule, preprocess: Preprocess
+) -> TrainStep:
+    """`train_step(state, batch) -> (state, metrics)`.
+
+    Args:
+      task: what is learned.
+      optimizer: how; its learning rate is `schedule`.
+      schedule: from the step to the learning rate, to be logged.
+      preprocess: from a batch as it is stored to what the task takes, augmented.
+
+    Returns:
+      The step. Its metrics are the task's over this batch, `learning_rate`, and the norms of the gradient, of the
+      update and of the parameters before it, each over all parameters.
+    """
+
+    def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
+        augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(state.seed), state.step))
+        batch = preprocess(batch, augment_key)
+        (_, (model_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
+            state.params, state.model_state, batch, model_key, train=True
+        )
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        metrics = metrics | {
+            "learning_rate": Mean.of(schedule(state.step)),
+            "gradient_norm": Mean.of(optax.global_norm(gradient)),
+            "update_norm": Mean.of(optax.global_norm(updates)),
+            "parameter_norm": Mean.of(optax.global_norm(state.params)),
+        }
+        state = state.replace(
+            step=state.step + 1,
+            params=optax.apply_updates(state.params, updates),
+            model_state=model_state,
+            opt_state=opt_state,
+        )
+        return state, metrics
+
+    return train_step
+
+
+def make_evaluation_step(task: Task, preprocess: Preprocess) -> EvaluationStep:
+    """`evaluation_step(state, batch) -> metrics`: the task's, summed over the examples that the mask leaves in."""
+
+    def evaluation_step(state: TrainState, batch: Batch) -> Metrics:
+        _, (_, metrics) = task.loss(state.params, state.model_state, preprocess(batch, None), None, train=False)
+        return metrics
+
+    return evaluation_step
