@@ -44,7 +44,8 @@ def create(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[s
     for argument in given:
         if argument not in known:
             raise UserError(
-                f"{kind} {name} has no argument {argument!r}{did_you_mean(argument, known)} (it has: {', '.join(known)})"
+                f"{kind} {name} has no argument {argument!r}{did_you_mean(argument, known)} "
+                f"(it has: {', '.join(known)})"
             )
     missing = [a for a, default in known.items() if default is inspect.Parameter.empty and a not in given]
     if missing:

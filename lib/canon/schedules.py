@@ -3,6 +3,7 @@
 Each is made for a training of `steps` steps and says *when* as a share of it, so that a shorter run keeps the shape.
 """
 
+import itertools
 from typing import Any
 
 import optax
@@ -44,7 +45,7 @@ def step_decay(
     """
     _check_positive("step_decay", learning_rate=learning_rate, factor=factor, warmup_learning_rate=warmup_learning_rate)
     shares = (0.0, *decay_at, 1.0)
-    if any(a >= b for a, b in zip(shares, shares[1:], strict=False)):
+    if any(a >= b for a, b in itertools.pairwise(shares)):
         raise UserError(f"schedule step_decay: decay_at must rise from above 0 to below 1, not {tuple(decay_at)}")
     if not 0 <= warmup_steps <= steps:
         raise UserError(f"schedule step_decay: warmup_steps must be between 0 and {steps} (steps), not {warmup_steps}")

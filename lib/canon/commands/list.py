@@ -21,9 +21,8 @@ def main(arguments: list[str], experiments: Path) -> int:
         width = max(len(way) for way in ways)
         for way in ways:
             variant = canon_config.load(path, way.partition(":")[2])
-            print(
-                f"    {way:{width}}  {variant.data.source:10} {len(variant.arms)} arms × {variant.seeds} seeds, {variant.cost}"
-            )
+            size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
+            print(f"    {way:{width}}  {variant.data.source:10} {size}, {variant.cost}")
         print()
     print("To start one: launch.py run NAME. What else there is: launch.py --help")
     return 0

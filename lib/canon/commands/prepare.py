@@ -4,7 +4,7 @@ from pathlib import Path
 
 from canon.commands import arguments as command_line
 
-DESCRIPTION = """Downloads a set of TensorFlow Datasets and prepares it as array_record, which canon reads without TensorFlow.
+DESCRIPTION = """Downloads a set of TensorFlow Datasets and prepares it as array_record, to be read without TensorFlow.
 
 Needs TensorFlow, this once: pip install -e '.[prepare]'
 """

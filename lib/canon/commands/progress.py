@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from canon.study.plan import Run
-from canon.training.loop import Result
+from canon.training.result import Result
 
 
 class Clock:
@@ -60,7 +60,7 @@ class Progress:
         self._console = console or Console()
         self._every = every
         self._clock = Clock(runs)
-        self._cells = {run: "·" for run in runs}
+        self._cells = dict.fromkeys(runs, "·")
         self._status = ""
         self._run = runs[0]
         self._began = self._printed = time.monotonic()

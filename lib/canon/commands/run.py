@@ -61,9 +61,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     workdir.create(directory, study)
 
     runs = [run for run in runs if run.arm in chosen]
-    print(
-        f"{config.title or experiment.name}\n{len(chosen)} arms × {config.seeds} seeds = {len(runs)} runs, in {directory}"
-    )
+    print(config.title or experiment.name)
+    print(f"{len(chosen)} arms × {config.seeds} seeds = {len(runs)} runs, in {directory}")
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:

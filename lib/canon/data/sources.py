@@ -99,10 +99,10 @@ def read(source: Source, chunk: int = 1000) -> ArraySource:
 
 
 def digits(split: str) -> ArraySource:
-    """scikit-learn's 1,797 handwritten digits of 8×8 pixels (UCI, Alpaydin and Kaynak 1998), 0 to 16 scaled to 0 to 255.
+    """scikit-learn's 1,797 handwritten digits of 8×8 pixels (UCI, Alpaydin and Kaynak 1998).
 
-    The set has no official split: `train` is 1,437 of them and `test` the other 360, stratified by class and the same
-    every time.
+    Their values of 0 to 16 are scaled to 0 to 255. The set has no official split: `train` is 1,437 of them and `test`
+    the other 360, stratified by class and the same every time.
     """
     from sklearn.datasets import load_digits
     from sklearn.model_selection import train_test_split

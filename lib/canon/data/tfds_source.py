@@ -64,7 +64,7 @@ def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
             f"data set {name} in {found.data_dir} is stored as {file_format.value}, which cannot be read without "
             f"TensorFlow; it is wanted as array_record: {how}"
         )
-    features = found.info.features
+    features = dict(found.info.features)
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise UserError(

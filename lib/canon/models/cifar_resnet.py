@@ -11,7 +11,7 @@ from canon.layers.residual import BasicBlock, batch_norm, check_shortcut, conv
 
 
 class CifarResNet(nn.Module):
-    """One 3×3 convolution, three stages of n blocks with 16, 32 and 64 features, global average pooling, a linear layer.
+    """A 3×3 convolution, three stages of n blocks with 16, 32 and 64 features, global average pooling, a linear layer.
 
     `[batch, height, width, channels] -> [batch, num_classes]`: the result is logits. The second and third stages begin
     with stride 2. Weighted layers: 1 + 3 stages × n blocks × 2 convolutions + 1 = 6n + 2.

@@ -19,7 +19,7 @@ _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#
 
 
 def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
-    """Error against step, laid out like figure 6 of He et al. 2015: a panel for each kind of net, a colour for each arm.
+    """Error against step, laid out like figure 6 of He et al. 2015: a panel for each kind of net, a colour for an arm.
 
     Dashed: the training error, over mini-batches as they come. Bold: the test error, over the whole split. Each line is
     the mean over the seeds; the band behind it reaches from the lowest to the highest.

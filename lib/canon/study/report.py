@@ -17,21 +17,26 @@ REPORT_FILE = "report.html"
 
 
 def number(value: float | None, metric: str = "") -> str:
-    """A metric's value as a reader wants it: error rates in %, the rest with four significant digits."""
+    """A metric's value as a reader wants it: error rates in %, the rest with three significant digits."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f}%" if metric.endswith("/error") else f"{value:.4g}"
+    return f"{100 * value:.2f}%" if metric.endswith("/error") else f"{value:.3g}"
+
+
+def amount(value: float, metric: str) -> str:
+    """A difference between two values of a metric, with its sign and unit: `+1.50 points` of an error rate."""
+    shown = f"{100 * value:+.2f} points" if metric.endswith("/error") else f"{value:+.4g}"
+    return shown.replace("-", "−")
 
 
 def difference(claim: dict[str, Any]) -> str:
     """A claim's paired difference with its interval, in words."""
     if claim["paired_difference"] is None:
         return f"no finite mean (n = {claim['n']})" if claim["n"] else "no pair of runs has ended"
-    unit, scale = (" points", 100) if claim["metric"].endswith("/error") else ("", 1)
-    text = f"{scale * claim['paired_difference']:+.2f}{unit}"
+    text = amount(claim["paired_difference"], claim["metric"])
     if claim["interval_95"] is not None:
-        low, high = (scale * bound for bound in claim["interval_95"])
-        text += f", 95% interval {low:+.2f} to {high:+.2f}"
+        low, high = (amount(bound, claim["metric"]) for bound in claim["interval_95"])
+        text += f", 95% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
     return f"{text} (n = {claim['n']})"
 
 
@@ -43,7 +48,7 @@ def write(study: Study, workdir: Path) -> dict[str, Any]:
     environment = jinja2.Environment(
         autoescape=True, undefined=jinja2.StrictUndefined, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters |= {"number": number, "difference": difference}
+    environment.filters |= {"number": number, "amount": amount, "difference": difference}
     template = environment.from_string(resources.files(__package__).joinpath("report.html.jinja").read_text())
     page = template.render(
         verdict=verdict,

@@ -8,8 +8,8 @@ from ml_collections import ConfigDict
 from canon.study import plan, workdir
 from canon.study.plan import Run
 from canon.training import loop, program
-from canon.training.loop import Result
 from canon.training.program import Program
+from canon.training.result import Result, read_result
 
 
 class StudyObserver(loop.Observer, Protocol):
@@ -44,7 +44,7 @@ def run(
     """
     for run in runs:
         observer.run_began(run)
-        result = loop.read_result(run.directory)
+        result = read_result(run.directory)
         if result is None:
             workdir.write_run_config(run.directory, run.arm, run.seed, programs[run.arm].config)
             result = loop.train(programs[run.arm], run.seed, run.directory, observer, should_stop)

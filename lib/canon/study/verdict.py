@@ -11,7 +11,7 @@ from canon import config as canon_config
 from canon import files
 from canon.study import environment, plan, statistics
 from canon.study.workdir import Study
-from canon.training.loop import Result, read_result
+from canon.training.result import Result, read_result
 
 VERDICT_FILE = "verdict.json"
 

@@ -2,6 +2,7 @@
 
 import flax.struct
 import jax
+import numpy as np
 from jax import numpy as jnp
 
 
@@ -34,6 +35,18 @@ class Mean:
 
 
 Metrics = dict[str, Mean]
+
+
+def means(metrics: list[Metrics], prefix: str = "") -> dict[str, float]:
+    """The exact mean of each metric over all the batches, fetched from the device at once and summed in float64."""
+    fetched = jax.device_get(metrics)
+    return {
+        prefix + name: float(
+            np.sum([m[name].total for m in fetched], dtype=np.float64)
+            / np.sum([m[name].count for m in fetched], dtype=np.float64)
+        )
+        for name in fetched[0]
+    }
 
 
 def classification_error(logits: jax.Array, labels: jax.Array) -> jax.Array:

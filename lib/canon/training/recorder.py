@@ -35,7 +35,7 @@ class Recorder:
         """Args: directory: the run's folder. first_step: the step that the run's state has now."""
         kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
         files.write(directory / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
-        self._lines = open(directory / METRICS_FILE, "a")
+        self._lines = open(directory / METRICS_FILE, "a")  # noqa: SIM115  closed on leaving
         self._events = SummaryWriter(str(directory), purge_step=first_step + 1)
 
     def __enter__(self) -> "Recorder":
