@@ -1,0 +1,120 @@
+import json
+import math
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from canon.study import plan
+from canon.training import loop, program
+from canon.training.checkpoint import Checkpoints
+from canon.training.recorder import read_metrics
+from canon.training.result import RESULT_FILE, read_result
+
+
+def build(config, **changes):
+    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["narrow"])
+
+
+def without_speed(lines):
+    return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
+
+
+def state_of(built, directory):
+    with Checkpoints(directory / loop.CHECKPOINT_FOLDER) as checkpoints:
+        return checkpoints.restore(built.abstract_state)[0]
+
+
+def stop_after(calls):
+    left = iter(range(calls - 1, -1, -1))
+    return lambda: next(left) == 0
+
+
+def test_lines_come_when_they_are_due(tiny_config, tmp_path):
+    loop.train(build(tiny_config), 0, tmp_path)
+    lines = {line["step"]: line for line in read_metrics(tmp_path)}
+    assert list(lines) == [4, 6, 8, 12]
+    assert {"batch/loss", "batch/error", "batch/learning_rate", "batch/gradient_norm", "batch/update_norm"} <= set(
+        lines[4]
+    )
+    assert {"batch/parameter_norm", "speed/step_seconds", "speed/examples_per_second"} <= set(lines[4])
+    assert set(lines[6]) == {"step", "test/loss", "test/error"}
+    assert {"train/error", "test/error", "batch/loss"} <= set(lines[12])
+
+
+@pytest.mark.parametrize("stop", [1, 4, 5, 7, 11])
+@pytest.mark.parametrize(
+    "model", [{"name": "mlp", "hidden": (8,), "dropout_rate": 0.2}, {"name": "cifar_resnet", "depth": 8}]
+)
+def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(tiny_config, tmp_path, model, stop):
+    built = build(tiny_config, model=model, data={"pad_crop": 1, "flip": True, "validation_examples": 100})
+    whole = loop.train(built, 0, tmp_path / "whole")
+    with pytest.raises(loop.Interrupted, match=f"step {stop}"):
+        loop.train(built, 0, tmp_path / "cut", should_stop=stop_after(stop))
+    assert read_result(tmp_path / "cut") is None
+    resumed = loop.train(built, 0, tmp_path / "cut")
+    assert resumed.metrics == whole.metrics
+    assert resumed.best_on_validation == whole.best_on_validation
+    assert without_speed(read_metrics(tmp_path / "cut")) == without_speed(read_metrics(tmp_path / "whole"))
+    jax.tree.map(np.testing.assert_array_equal, state_of(built, tmp_path / "whole"), state_of(built, tmp_path / "cut"))
+
+
+def test_a_finished_run_is_read_and_not_trained(tiny_config, tmp_path):
+    built = build(tiny_config)
+    first = loop.train(built, 0, tmp_path)
+    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")}
+    assert loop.train(None, 0, tmp_path) == first
+    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("*")} == before
+
+
+def test_a_run_that_diverges_is_a_result(tiny_config, tmp_path):
+    built = build(tiny_config, schedule={"learning_rate": 1e30})
+    result = loop.train(built, 0, tmp_path)
+    assert result.status == "diverged"
+    assert 1 < result.step <= 4
+    assert result.metrics == {"train/error": 1.0, "train/loss": math.inf, "test/error": 1.0, "test/loss": math.inf}
+    assert read_result(tmp_path) == result
+    json.loads((tmp_path / RESULT_FILE).read_text(), parse_constant=pytest.fail)
+    assert read_metrics(tmp_path)[-1]["batch/loss"] is None
+
+
+def test_evaluation_counts_every_example_once_whatever_the_batch(tiny_config):
+    expected = None
+    for batch_size in (7, 360, 500, 100):
+        built = build(tiny_config, train={"evaluation_batch_size": batch_size})
+        state = built.init(0)
+        metrics = loop.evaluate(built, state, "test")
+        expected = expected or metrics
+        assert metrics["test/error"] == expected["test/error"]
+        assert (metrics["test/error"] * 360) == pytest.approx(round(metrics["test/error"] * 360))
+        assert metrics["test/loss"] == pytest.approx(expected["test/loss"], rel=1e-6)
+
+
+def test_the_best_step_is_chosen_on_validation_and_never_on_test(tiny_config, tmp_path):
+    built = build(tiny_config, data={"validation_examples": 100}, train={"evaluate_every": 1})
+    result = loop.train(built, 0, tmp_path)
+    lines = read_metrics(tmp_path)
+    best = min(lines, key=lambda line: line["validation/error"])
+    assert result.best_on_validation["step"] == best["step"]
+    assert result.best_on_validation["test/error"] == best["test/error"]
+    assert result.metrics["test/error"] == lines[-1]["test/error"]
+
+
+def test_a_run_learns(tiny_config, tmp_path):
+    result = loop.train(build(tiny_config, train={"steps": 150}, model={"hidden": (64,)}), 0, tmp_path)
+    assert result.metrics["train/error"] < 0.05
+    assert result.metrics["test/error"] < 0.1
+
+
+def test_training_is_not_slowed_by_metrics_being_fetched_each_step(tiny_config, tmp_path, monkeypatch):
+    fetched = []
+    original = jax.device_get
+    monkeypatch.setattr(jax, "device_get", lambda tree: fetched.append(1) or original(tree))
+    loop.train(
+        build(tiny_config, train={"steps": 100, "log_every": 50, "evaluate_every": 100, "checkpoint_every": 100}),
+        0,
+        tmp_path,
+    )
+    # Two lines (metrics, losses), two evaluations, one checkpoint; not one for each of the hundred steps.
+    assert len(fetched) < 12
