@@ -1,4 +1,4 @@
-"""What every test runs under: eight fake CPU devices, strict dtype promotion, warnings as errors (in pyproject.toml)."""
+"""What every test runs under: eight fake CPU devices, strict dtypes, and, by pyproject.toml, warnings as errors."""
 
 import os
 
@@ -7,6 +7,7 @@ os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
+import hypothesis
 import jax
 import numpy as np
 import pytest
@@ -17,6 +18,8 @@ from canon import config as canon_config
 from canon.data.sources import ArraySource
 from canon.study import plan
 
+hypothesis.settings.register_profile("canon", deadline=None)  # what is compiled first takes its time
+hypothesis.settings.load_profile("canon")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 logging.set_verbosity(logging.ERROR)
 
@@ -38,11 +41,18 @@ def tiny_config():
     config.train.log_every = 4
     config.train.evaluate_every = 6
     config.train.checkpoint_every = 5
-    config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (16,)}}})
-    config.claims = ConfigDict(
-        {"width": canon_config.claim(statement="Narrow is worse.", higher="narrow", lower="wide")}
-    )
+    config.arms = ConfigDict({"only": {}})
     return plan.complete(config)
+
+
+@pytest.fixture
+def tiny_study(tiny_config):
+    """Two arms of `tiny_config`, and a claim about them."""
+    with tiny_config.unlocked():
+        tiny_config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (16,)}}})
+        claim = canon_config.claim(statement="Narrow is worse.", higher="narrow", lower="wide")
+        tiny_config.claims = ConfigDict({"width": claim})
+    return tiny_config.lock()
 
 
 @pytest.fixture

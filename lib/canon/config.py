@@ -11,6 +11,7 @@ This file imports no jax, so that experiments can be listed without it.
 import ast
 import importlib.util
 import json
+import re
 import traceback
 from collections.abc import Mapping
 from pathlib import Path
@@ -19,6 +20,9 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from canon.errors import UserError, did_you_mean
+
+# How ml_collections complains of a key that is set, and of one that is read.
+_UNKNOWN_KEY = re.compile(r"""Key "(.+?)" does not exist|'(.+?)'(?:\n|$)""")
 
 
 def default() -> ConfigDict:
@@ -125,11 +129,12 @@ def load(path: Path, argument: str = "") -> ConfigDict:
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines = [error.lineno]
         where = f"{path}:{lines[-1]}" if lines else str(path)
-        # The library's own "did you mean" spans several lines, and knows the keys of one level only.
-        word = error.args[0] if isinstance(error, AttributeError | KeyError) and error.args else None
-        unknown = str(word).split("\n")[0].strip("\"'")
-        if word is not None and unknown.isidentifier():
-            raise UserError(f"{where}: config has no field {unknown!r}{_nearest_field(unknown, default())}") from error
+        # ml_collections has a "did you mean" of its own: it spans several lines, and knows the keys of one level only.
+        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
+        unknown = _UNKNOWN_KEY.match(str(cause.args[0])) if isinstance(cause, KeyError) and cause.args else None
+        if unknown:
+            key = unknown[1] or unknown[2]
+            raise UserError(f"{where}: config has no field {key!r}{_nearest_field(key, default())}") from error
         raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(config, ConfigDict):
         raise UserError(f"{path}: get_config must return a ConfigDict, not {type(config).__name__}")

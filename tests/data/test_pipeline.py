@@ -10,7 +10,7 @@ from canon.errors import UserError
 
 
 @given(size=st.integers(1, 40), share=st.floats(0.01, 1), seed=st.integers(0, 5), epochs=st.integers(1, 4))
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 def test_every_epoch_holds_every_example_once(size, share, seed, epochs):
     batch_size = max(1, int(size * share))
     steps = -(-size * epochs // batch_size)

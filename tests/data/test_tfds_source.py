@@ -42,6 +42,7 @@ class CanonToy(tfds.core.GeneratorBasedBuilder):
         for i in range(count):
             file = io.BytesIO()  # encoded here: TFDS would want TensorFlow to do it
             Image.fromarray(np.full((4, 5, 3), i, np.uint8)).save(file, "PNG")
+            file.seek(0)
             yield i, {"image": file, "label": i % 3}
 
 
@@ -67,7 +68,9 @@ def test_prepare_does_nothing_the_second_time(toy):
 
 
 def test_a_set_that_is_not_prepared_says_how_and_downloads_nothing(tmp_path):
-    with pytest.raises(UserError, match=r"not prepared .*launch\.py prepare cifar100 .*TFDS_DATA_DIR"):
+    with pytest.raises(
+        UserError, match=r"not prepared .*`launch\.py prepare cifar100 --data_dir=\S+`, or .*TFDS_DATA_DIR"
+    ):
         sources.load("cifar100", "train", str(tmp_path))
     assert not list(tmp_path.iterdir())
 

@@ -87,7 +87,9 @@ def torch_forward(torch, variables, images, depth, train):
         return functional.conv2d(x, kernel, stride=stride, padding=kernel.shape[-1] // 2)
 
     def norm(x, p, s):
-        return functional.batch_norm(x, s["mean"].clone(), s["var"].clone(), p["scale"], p["bias"], training=train)
+        return functional.batch_norm(
+            x, s["mean"].detach().clone(), s["var"].detach().clone(), p["scale"], p["bias"], training=train
+        )
 
     params, statistics = variables["params"], variables["batch_stats"]
     x = functional.relu(norm(conv(images, params["conv"]), params["norm"], statistics["norm"]))
@@ -110,12 +112,14 @@ def torch_forward(torch, variables, images, depth, train):
 def test_equals_pytorch_in_logits_and_gradients(shortcut, train, random):
     torch = pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
     depth = 14
-    with jax.enable_x64(True):
-        model = models.create("cifar_resnet", depth=depth, shortcut=shortcut)
+    model = models.create("cifar_resnet", depth=depth, shortcut=shortcut)
+    variables = model.init(jax.random.key(0), jnp.zeros((1, 12, 12, 3)))
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax mixes in a float32
         images = jnp.asarray(random.normal(size=(4, 12, 12, 3)))
-        variables = model.init(jax.random.key(0), images)
         # Statistics and scales as a trained network has them, not ones and zeros.
-        variables = jax.tree.map(lambda a: jnp.asarray(a + random.uniform(0.05, 0.2, a.shape)), variables)
+        variables = jax.tree.map(
+            lambda a: jnp.asarray(np.asarray(a, np.float64) + random.uniform(0.05, 0.2, a.shape)), variables
+        )
 
         def forward(params):
             logits = model.apply({**variables, "params": params}, images, train=train, mutable=["batch_stats"])[0]

@@ -12,7 +12,7 @@ from canon.training.checkpoint import Checkpoints
 
 @pytest.fixture
 def built(tiny_config):
-    return program.build(plan.arm_configs(tiny_config)["narrow"])
+    return program.build(plan.arm_configs(tiny_config)["only"])
 
 
 def test_a_state_comes_back_bit_for_bit_with_what_json_held(built, tmp_path):
@@ -38,7 +38,7 @@ def test_another_networks_checkpoint_is_refused(built, tiny_config, tmp_path):
     with Checkpoints(tmp_path) as checkpoints:
         checkpoints.save(built.init(0), {})
     deeper = plan.merge(tiny_config, ConfigDict({"model": {"hidden": (8, 8)}}))
-    other = program.build(plan.arm_configs(deeper)["narrow"])
+    other = program.build(plan.arm_configs(deeper)["only"])
     with (
         Checkpoints(tmp_path) as checkpoints,
         pytest.raises(UserError, match="checkpoint of step 0 .*cannot be restored"),

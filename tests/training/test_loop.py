@@ -14,7 +14,7 @@ from canon.training.result import RESULT_FILE, read_result
 
 
 def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["narrow"])
+    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
 
 
 def without_speed(lines):

@@ -26,7 +26,7 @@ def test_zero_takes_all_devices():
 
 def states(config, devices, placement, steps):
     config = plan.merge(config, ConfigDict({"parallel": {"devices": devices}, "data": {"placement": placement}}))
-    built = program.build(plan.arm_configs(config)["narrow"])
+    built = program.build(plan.arm_configs(config)["only"])
     state = built.init(0)
     for batch in built.pipelines["train"].batches(0, 0, steps):
         state, _ = built.train_step(state, batch)
@@ -36,8 +36,7 @@ def states(config, devices, placement, steps):
 @pytest.mark.parametrize("placement", ["device", "stream"])
 @pytest.mark.parametrize("model", [{"name": "mlp", "hidden": (8,)}, {"name": "cifar_resnet", "depth": 8}])
 def test_four_devices_give_what_one_gives(tiny_config, model, placement):
-    config = plan.merge(tiny_config, ConfigDict({"model": model, "arms": {"narrow": {}, "wide": {"model": {}}}}))
-    config.arms.wide = ConfigDict({})
+    config = plan.merge(tiny_config, ConfigDict({"model": model}))
     one, metrics_of_one = states(config, 1, "device", 6)
     four, metrics_of_four = states(config, 4, placement, 6)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=2e-5), one.params, four.params)

@@ -52,10 +52,8 @@ def builder(name: str, data_dir: str = "", **kwargs: Any) -> tfds.core.DatasetBu
 def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
     """The split of a prepared set; see `canon.data.sources.load`."""
     found = builder(name, data_dir)
-    how = (
-        f"run `launch.py prepare {name}`{f' --data_dir={data_dir}' if data_dir else ''}, or name the folder that "
-        "holds it in TFDS_DATA_DIR or --config.data.data_dir"
-    )
+    command = f"launch.py prepare {name}" + (f" --data_dir={data_dir}" if data_dir else "")
+    how = f"run `{command}`, or name the folder that holds it in TFDS_DATA_DIR or --config.data.data_dir"
     if not found.is_prepared():
         raise UserError(f"data set {name} is not prepared in {found.data_dir}: {how}")
     file_format = found.info.file_format

@@ -62,12 +62,15 @@ def _complete_section(kind: str, given: ConfigDict) -> ConfigDict:
     section = ConfigDict({"name": given["name"], **known})
     for argument in given:
         if argument not in section:
-            raise UserError(
-                f"{kind} {given['name']} has no argument {argument!r}{did_you_mean(argument, known)} "
-                f"(it has: {', '.join(known)})"
-            )
+            raise UserError(_no_argument(kind, section, argument))
         _set(section, argument, given[argument], f"{kind}.{argument}")
     return section
+
+
+def _no_argument(kind: str, section: ConfigDict, argument: str) -> str:
+    known = [key for key in section if key != "name"]
+    nearest = did_you_mean(argument, known)
+    return f"{kind} {section.name} has no argument {argument!r}{nearest} (it has: {', '.join(known)})"
 
 
 def _field(factory: Any, argument: str, default: Any) -> Any:
@@ -101,7 +104,9 @@ def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDi
     with config.unlocked():
         for key in changes:
             if key not in config:
-                known = canon_config.flatten(config)
+                if prefix.rstrip(".") in NAMED_SECTIONS:
+                    raise UserError(_no_argument(prefix.rstrip("."), config, key))
+                known = [*config, *canon_config.flatten(config)]
                 raise UserError(f"config has no field {prefix + key!r}{did_you_mean(key, known)}")
             if not isinstance(config[key], ConfigDict):
                 _set(config, key, changes[key], prefix + key)

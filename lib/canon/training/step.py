@@ -40,9 +40,9 @@ def make_train_step(
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
         metrics = metrics | {
             "learning_rate": Mean.of(schedule(state.step)),
-            "gradient_norm": Mean.of(optax.global_norm(gradient)),
-            "update_norm": Mean.of(optax.global_norm(updates)),
-            "parameter_norm": Mean.of(optax.global_norm(state.params)),
+            "gradient_norm": Mean.of(optax.tree.norm(gradient)),
+            "update_norm": Mean.of(optax.tree.norm(updates)),
+            "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
         state = state.replace(
             step=state.step + 1,

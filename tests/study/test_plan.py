@@ -1,0 +1,125 @@
+from pathlib import Path
+
+import pytest
+from ml_collections import ConfigDict
+
+from canon import config as canon_config
+from canon import models
+from canon.errors import UserError
+from canon.study import plan
+
+
+def test_every_argument_of_every_model_can_be_held_and_overridden():
+    for name in models.names():
+        config = canon_config.default()
+        config.model = ConfigDict({"name": name})
+        section = plan.complete(config).model
+        assert set(section) == {"name", *models.arguments(name)} - {"num_classes"}
+        models.create(**section)
+
+
+def test_an_argument_that_is_none_by_default_still_has_its_type():
+    config = plan.complete(canon_config.default())
+    canon_config.override(config, "optimizer.clip_norm", "5")
+    assert config.optimizer.clip_norm == 5.0
+    with pytest.raises(UserError, match="takes a number"):
+        canon_config.override(config, "optimizer.clip_norm", "much")
+
+
+@pytest.mark.parametrize(
+    ("section", "reason"),
+    [
+        ({"name": "cifar_resnet", "dept": 20}, r"model cifar_resnet has no argument 'dept'; did you mean depth\?"),
+        ({"name": "resnet"}, "no model is called 'resnet'; did you mean cifar_resnet"),
+        ({"name": "cifar_resnet", "depth": "deep"}, "config.model.depth takes int, not 'deep'"),
+    ],
+)
+def test_a_section_with_a_mistake_is_refused(section, reason):
+    config = canon_config.default()
+    config.model = ConfigDict(section)
+    with pytest.raises(UserError, match=reason):
+        plan.complete(config)
+
+
+def test_an_arm_changes_what_it_names_and_nothing_else(tiny_study):
+    configs = plan.arm_configs(tiny_study)
+    assert canon_config.differences(configs["narrow"], configs["wide"]) == {"model.hidden": ((8,), (16,))}
+    assert not {"arms", "claims", "seeds"} & set(configs["narrow"])
+
+
+def test_an_arm_with_another_model_starts_from_that_models_defaults(tiny_config):
+    changes = ConfigDict({"model": {"name": "cifar_resnet", "depth": 14}})
+    assert plan.merge(tiny_config, changes).model.to_dict() == {"name": "cifar_resnet", "depth": 14, "shortcut": "A"}
+
+
+def test_merging_leaves_the_original_alone(tiny_config):
+    before = tiny_config.to_dict()
+    merged = plan.merge(tiny_config, ConfigDict({"optimizer": {"clip_norm": 1.0}, "train": {"steps": 5}}))
+    assert merged.optimizer.clip_norm == 1.0
+    assert tiny_config.to_dict() == before
+
+
+@pytest.mark.parametrize(
+    ("arms", "reason"),
+    [
+        ({}, "has no arms"),
+        ({"a/b": {}}, "cannot be called"),
+        ({"-a": {}}, "cannot be called '-a'"),
+        ({"a b": {}}, "cannot be called"),
+        ({"a": {"modle": {"hidden": (3,)}}}, "arm a: config has no field 'modle'; did you mean model"),
+        ({"a": {"model": {"hiden": (3,)}}}, "arm a: model mlp has no argument 'hiden'; did you mean hidden"),
+        ({"a": {"train": {"stpes": 3}}}, "arm a: config has no field 'train.stpes'; did you mean .*steps"),
+        ({"a": {"train": 3}}, "arm a: config.train is a section"),
+        ({"a": {"train": {"steps": "x"}}}, "arm a: config.train.steps takes int, not 'x'"),
+        ({"a": {"seeds": 3}}, "arm a: config has no field 'seeds'"),
+    ],
+)
+def test_an_arm_with_a_mistake_is_refused(tiny_config, arms, reason):
+    with tiny_config.unlocked():
+        tiny_config.arms = ConfigDict(arms)
+    with pytest.raises(UserError, match=reason):
+        plan.arm_configs(tiny_config)
+
+
+def test_runs_come_seed_by_seed_so_that_a_part_can_be_compared(tiny_study):
+    runs = plan.runs(tiny_study, Path("w"))
+    assert [(run.arm, run.seed) for run in runs[:4]] == [("narrow", 0), ("wide", 0), ("narrow", 1), ("wide", 1)]
+    assert runs[2].directory == Path("w/narrow/seed-1")
+    assert len(runs) == 6
+
+
+@pytest.mark.parametrize("seeds", [0, -1])
+def test_no_seeds_is_refused(tiny_study, seeds):
+    tiny_study.seeds = seeds
+    with pytest.raises(UserError, match="config.seeds must be at least 1"):
+        plan.runs(tiny_study, Path("w"))
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"higher": "narow"}, "claim width speaks of the arm 'narow'; did you mean narrow"),
+        ({"metric": "test/eror"}, "no metric 'test/eror'; did you mean test/error"),
+        ({"metric": "validation/error"}, "no metric 'validation/error'"),
+        ({"tolerance": -0.1}, "tolerance must be at least 0"),
+        ({"statemnt": "x"}, "claim width: make it with .*'statemnt' is amiss"),
+    ],
+)
+def test_a_claim_with_a_mistake_is_refused(tiny_study, changes, reason):
+    with tiny_study.unlocked():
+        for key, value in changes.items():
+            tiny_study.claims.width[key] = value
+    with pytest.raises(UserError, match=reason):
+        plan.check_claims(tiny_study)
+
+
+def test_a_claim_on_validation_is_possible_where_there_is_one(tiny_study):
+    tiny_study.data.validation_examples = 100
+    tiny_study.claims.width.metric = "validation/error"
+    plan.check_claims(tiny_study)
+
+
+def test_a_panel_of_an_unknown_arm_is_refused(tiny_study):
+    tiny_study.figure.panels = (("narrow", "wid"),)
+    with pytest.raises(UserError, match="panels speaks of the arm 'wid'; did you mean wide"):
+        plan.check_claims(tiny_study)

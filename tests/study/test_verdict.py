@@ -1,0 +1,100 @@
+import json
+import math
+
+import pytest
+
+from canon import config as canon_config
+from canon.study import plan, verdict
+from canon.study.workdir import Study
+from canon.training import result as results
+from canon.training.result import Result
+
+
+def finished(error, loss=0.5, **kwargs):
+    return Result(
+        "finished",
+        12,
+        {f"{s}/{k}": v for s in ("train", "test") for k, v in (("error", error), ("loss", loss))},
+        **kwargs,
+    )
+
+
+def put(config, folder, arm, errors):
+    for run in plan.runs(config, folder):
+        if run.arm == arm and run.seed < len(errors) and errors[run.seed] is not None:
+            run.directory.mkdir(parents=True)
+            error = errors[run.seed]
+            ended = error if isinstance(error, Result) else finished(error)
+            results.write_result(run.directory, ended)
+
+
+@pytest.fixture
+def study(tiny_study):
+    return Study("toy", "", tiny_study, None, "launch.py run toy")
+
+
+def test_differences_are_paired_by_seed_and_only_where_both_have_ended(study, tmp_path):
+    put(study.config, tmp_path, "narrow", [0.5, 0.6, 0.7])
+    put(study.config, tmp_path, "wide", [0.1, None, 0.2])
+    claim = verdict.conclude(study, tmp_path)["claims"]["width"]
+    assert claim["seeds"] == [0, 2]
+    assert claim["n"] == 2
+    assert claim["differences"] == pytest.approx([0.4, 0.5])
+    assert claim["paired_difference"] == pytest.approx(0.45)
+
+
+def test_the_file_says_all_that_a_reader_must_know(study, tmp_path):
+    put(study.config, tmp_path, "narrow", [0.5, 0.6, 0.55])
+    put(study.config, tmp_path, "wide", [0.1, 0.1, 0.1])
+    verdict.conclude(study, tmp_path)
+    content = json.loads((tmp_path / "verdict.json").read_text(), parse_constant=pytest.fail)
+    assert content["verdict"] == "reproduced"
+    assert set(content) >= {"claims", "deviations", "versions", "hardware", "seconds", "arms", "runs", "command"}
+    claim = content["claims"]["width"]
+    assert set(claim) >= {
+        "statement", "metric", "direction", "n", "paired_difference", "interval_95", "published", "source", "verdict",
+    }  # fmt: skip
+    assert claim["interval_95"][0] < claim["paired_difference"] < claim["interval_95"][1]
+    assert content["arms"]["narrow"]["last_step"]["train/error"]["mean"] == pytest.approx(0.55)
+    assert content["arms"]["narrow"]["last_step"]["train/error"]["std"] == pytest.approx(0.05)
+
+
+def test_a_diverged_run_counts_as_wrong_on_everything(study, tmp_path):
+    put(study.config, tmp_path, "narrow", [results.diverged(3, ["train", "test"], 1.0, 1.0)] * 3)
+    put(study.config, tmp_path, "wide", [0.1, 0.12, 0.1])
+    content = verdict.conclude(study, tmp_path)
+    assert content["claims"]["width"]["verdict"] == "reproduced"
+    assert content["claims"]["width"]["differences"] == pytest.approx([0.9, 0.88, 0.9])
+    assert content["arms"]["narrow"]["diverged"] == [0, 1, 2]
+    assert content["arms"]["narrow"]["last_step"]["train/loss"]["mean"] is None
+
+
+def test_a_loss_that_diverged_has_no_mean_and_is_judged_by_signs(study, tmp_path):
+    study.config.claims.width.metric = "test/loss"
+    study.config.seeds = 6
+    put(study.config, tmp_path, "narrow", [results.diverged(3, ["train", "test"], 1.0, 1.0)] * 6)
+    put(study.config, tmp_path, "wide", [0.1] * 6)
+    claim = verdict.conclude(study, tmp_path)["claims"]["width"]
+    assert (claim["paired_difference"], claim["interval_95"], claim["verdict"]) == (None, None, "reproduced")
+
+
+def test_nothing_there_is_underpowered(study, tmp_path):
+    content = verdict.conclude(study, tmp_path)
+    assert (content["verdict"], content["runs"]) == ("underpowered", {"ended": 0, "planned": 6})
+
+
+def test_every_field_that_departs_from_the_protocol_is_listed(study):
+    protocol = plan.complete(canon_config.default())
+    listed = verdict.deviations(Study("toy", "", study.config, protocol, ""))
+    assert "model.hidden is (8,); the paper's protocol has (800, 800)." in listed
+    assert any(line.startswith("train.steps is 12") for line in listed)
+    # What is watched or stored, and how many seeds there are, is no deviation.
+    assert not any(line.startswith(("train.log_every", "seeds", "arms", "claims")) for line in listed)
+    assert verdict.deviations(Study("toy", "", protocol, protocol, "")) == []
+
+
+def test_results_survive_the_disk(tmp_path):
+    ended = finished(0.25, math.inf, best_on_validation={"step": 4, "validation/error": 0.5}, seconds=1.5)
+    results.write_result(tmp_path, ended)
+    assert results.read_result(tmp_path) == ended
+    assert results.read_result(tmp_path / "nowhere") is None

@@ -1,0 +1,33 @@
+import json
+
+import pytest
+
+from canon import files
+
+
+def test_a_file_is_replaced_whole_and_leaves_nothing_beside_it(tmp_path):
+    path = tmp_path / "verdict.json"
+    for content in ("one", b"two"):
+        files.write(path, content)
+    assert path.read_text() == "two"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_write_that_fails_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "verdict.json"
+    files.write(path, "old")
+
+    def full_disk(descriptor):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(files.os, "fsync", full_disk)
+    with pytest.raises(OSError, match="No space"):
+        files.write(path, "new")
+    assert path.read_text() == "old"
+
+
+def test_numbers_that_json_has_no_word_for_become_null(tmp_path):
+    path = tmp_path / "x.json"
+    files.write_json(path, {"a": [float("nan"), 1.5], "b": {"c": float("-inf")}, "d": (1, "x", None, True)})
+    expected = {"a": [None, 1.5], "b": {"c": None}, "d": [1, "x", None, True]}
+    assert json.loads(path.read_text(), parse_constant=pytest.fail) == expected
