@@ -1,3 +1,4 @@
+import contextlib
 import json
 import textwrap
 
@@ -158,10 +159,8 @@ def test_an_override_that_does_not_fit_says_what_would(config, key, text, reason
 def test_no_override_ends_in_anything_but_a_value_or_a_user_error(key, text):
     config = canon_config.default()
     for name in (key, f"train.{key}", "train.steps", "figure.panels", "seeds", "data.flip"):
-        try:
+        with contextlib.suppress(UserError):
             canon_config.override(config, name, text)
-        except UserError as error:
-            assert str(error)
 
 
 def test_json_and_back_is_exact():

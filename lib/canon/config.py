@@ -9,6 +9,7 @@ This file imports no jax, so that experiments can be listed without it.
 """
 
 import ast
+import difflib
 import importlib.util
 import json
 import re
@@ -19,7 +20,7 @@ from typing import Any
 
 from ml_collections import ConfigDict, FieldReference
 
-from canon.errors import UserError, did_you_mean
+from canon.errors import UserError
 
 # How ml_collections complains of a key that is set, and of one that is read.
 _UNKNOWN_KEY = re.compile(r"""Key "(.+?)" does not exist|'(.+?)'(?:\n|$)""")
@@ -169,12 +170,15 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def _nearest_field(key: str, config: ConfigDict) -> str:
-    """ "; did you mean ...?" with the dotted key nearest to `key`, by its whole or by its last part."""
-    known = list(flatten(config))
-    by_last_part = {k.rsplit(".", 1)[-1]: k for k in known}
-    return did_you_mean(key, known) or next(
-        (f"; did you mean {k}?" for last, k in by_last_part.items() if did_you_mean(key.rsplit(".", 1)[-1], [last])), ""
+    """ "; did you mean ...?" with the dotted key that `key` is nearest to, by the whole of it or by its last part."""
+    spellings = {}
+    for known in flatten(config):
+        spellings.setdefault(known.rsplit(".", 1)[-1], known)
+        spellings[known] = known
+    nearest = difflib.get_close_matches(key, spellings, n=1) or difflib.get_close_matches(
+        key.rsplit(".", 1)[-1], spellings, n=1
     )
+    return f"; did you mean {spellings[nearest[0]]}?" if nearest else ""
 
 
 def override(config: ConfigDict, key: str, text: str) -> None:

@@ -1,0 +1,63 @@
+import io
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from canon.commands.progress import Clock, Progress, minutes
+from canon.study.plan import Run
+from canon.training.result import Result
+
+RUNS = [Run(arm, seed, Path("w")) for seed in (0, 1) for arm in ("plain", "residual")]
+ENDED = Result("finished", 100, {"train/error": 0.125, "test/error": 0.25}, seconds=30.0)
+LINE = {"batch/loss": 1.5, "batch/error": 0.4, "speed/step_seconds": 0.1}
+
+
+def watch(console, every=0.0):
+    with Progress(RUNS, console, every) as progress:
+        progress.run_began(RUNS[0])
+        progress.started(0, 100)
+        progress.recorded(50, LINE)
+        progress.run_ended(RUNS[0], ENDED)
+        progress.run_began(RUNS[1])
+        progress.started(0, 100)
+        progress.run_ended(RUNS[1], Result("diverged", 7, {"train/error": 1.0, "test/error": 1.0}))
+
+
+def test_elsewhere_than_on_a_terminal_it_prints_plain_lines():
+    output = io.StringIO()
+    watch(Console(file=output, force_terminal=False))
+    lines = output.getvalue().splitlines()
+    assert "\x1b" not in output.getvalue()
+    assert lines[1].startswith("plain seed 0: step 50 of 100, loss 1.500, error 40.0%; about 0:35 left")
+    assert lines[2].startswith("plain seed 0: finished after 0:30; train/error 12.50%, test/error 25.00%")
+    assert "diverged at step 7" in lines[-1]
+
+
+def test_plain_lines_come_now_and_then():
+    output = io.StringIO()
+    watch(Console(file=output, force_terminal=False), every=1000.0)
+    assert not [line for line in output.getvalue().splitlines() if "step 50" in line]
+
+
+def test_on_a_terminal_a_table_shows_every_run():
+    output = io.StringIO()
+    watch(Console(file=output, force_terminal=True, width=100))
+    last = output.getvalue()
+    for part in ("plain", "residual", "seed 0", "seed 1", "12.50%", "diverged"):
+        assert part in last
+
+
+def test_the_time_left_counts_an_arm_that_was_not_seen_like_the_others():
+    clock = Clock(RUNS)
+    assert clock.left(0.0) is None
+    clock.saw("plain", 10.0)
+    assert clock.left(0.5) == pytest.approx(5 + 10 + 10 + 10)
+    clock.saw("residual", 30.0)
+    clock.ended(RUNS[0])
+    assert clock.left(0.0) == pytest.approx(30 + 10 + 30)
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (7265, "2:01:05")])
+def test_durations_read_like_a_clock(seconds, text):
+    assert minutes(seconds) == text

@@ -1,0 +1,302 @@
+"""`launch.py` as a user starts it: in a process of its own."""
+
+import ast
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from canon.commands import arguments
+
+ROOT = Path(__file__).parents[1]
+
+EXPERIMENT = """
+from ml_collections import ConfigDict
+from canon import config as canon_config
+
+def get_config(argument="small"):
+    config = canon_config.default()
+    config.title = "Is a wider layer better?"
+    config.model = ConfigDict({"name": "mlp", "hidden": (8,)})
+    config.train.steps = 300 if argument == "long" else 12
+    config.train.log_every = 3
+    config.train.evaluate_every = 6
+    config.train.checkpoint_every = 5
+    config.seeds = 2
+    config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
+    claim = canon_config.claim(statement="Wider is better.", higher="narrow", lower="wide")
+    config.claims = ConfigDict({"width": claim})
+    return config
+"""
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    path = tmp_path / "width.py"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture(scope="session")
+def environment(tmp_path_factory):
+    """One cache for all, of compiled programs and of matplotlib's fonts, outside the folders that tests look into."""
+    return os.environ | {
+        "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
+        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "JAX_PLATFORMS": "cpu",
+        "COLUMNS": "100",
+    }
+
+
+@pytest.fixture
+def start(tmp_path, environment):
+    """Starts `launch.py` in `tmp_path` and returns the process."""
+
+    def start(*line):
+        command = [sys.executable, str(ROOT / "launch.py"), *map(str, line)]
+        return subprocess.Popen(
+            command, cwd=tmp_path, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    return start
+
+
+@pytest.fixture
+def launch(start):
+    """Runs `launch.py` to its end and returns its exit status, output and errors."""
+
+    def launch(*line):
+        process = start(*line)
+        output, errors = process.communicate(timeout=300)
+        return process.returncode, output, errors
+
+    return launch
+
+
+def metrics(run):
+    lines = [json.loads(line) for line in (run / "metrics.jsonl").read_text().splitlines()]
+    return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
+
+
+def test_run_ends_in_a_verdict_and_a_second_run_trains_nothing(tmp_path, experiment, launch):
+    line = ["run", f"--config={experiment}", "--workdir=w"]
+    status, output, errors = launch(*line)
+    assert (status, errors) == (0, "")
+    assert "verdict:" in output
+    for name in ("verdict.json", "report.html", "study.json", "figures/learning_curves.png"):
+        assert (tmp_path / "w" / name).stat().st_size > 0
+    for arm in ("narrow", "wide"):
+        for seed in (0, 1):
+            run = tmp_path / "w" / arm / f"seed-{seed}"
+            assert [line["step"] for line in metrics(run)] == [3, 6, 9, 12]
+            assert list(run.glob("events.out.tfevents.*"))
+    verdict = json.loads((tmp_path / "w" / "verdict.json").read_text())
+    assert verdict["claims"]["width"]["n"] == 2
+
+    before = {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("metrics.jsonl")}
+    status, output, _ = launch(*line)
+    assert status == 0
+    assert output.count("before this launch") == 4
+    assert {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("metrics.jsonl")} == before
+
+    status, output, _ = launch("evaluate", "w/wide/seed-1")
+    final = metrics(tmp_path / "w/wide/seed-1")[-1]
+    assert status == 0
+    assert f"error {100 * final['test/error']:.2f}%" in output
+    assert "(360 examples)" in output
+
+    (tmp_path / "w" / "report.html").unlink()
+    status, output, _ = launch("report", "w")
+    assert status == 0
+    assert (tmp_path / "w" / "report.html").exists()
+    assert "verdict:" in output
+
+
+def wait_for_line(process, path, step):
+    """Until the run has recorded `step`, or the process has ended."""
+    deadline = time.monotonic() + 120
+    while time.monotonic() < deadline and process.poll() is None:
+        if path.exists() and any(json.loads(line)["step"] >= step for line in path.read_text().splitlines()[:-1]):
+            return
+        time.sleep(0.01)
+    pytest.fail(f"never came to step {step}: {process.communicate()}")
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_run_that_was_ended_by_a_signal_and_started_again_ends_in_the_same_metrics(
+    tmp_path, experiment, launch, start, number, status
+):
+    line = ["run", f"--config={experiment}:long", "--config.seeds=1"]
+    assert launch(*line, "--workdir=whole")[0] == 0
+    process = start(*line, "--workdir=cut")
+    wait_for_line(process, tmp_path / "cut/narrow/seed-0/metrics.jsonl", 60)
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == status
+    assert not (tmp_path / "cut/wide").exists()
+    assert not (tmp_path / "cut/verdict.json").exists()
+    if number != signal.SIGKILL:
+        assert "saved; the same command goes on" in output
+
+    status, output, errors = launch(*line, "--workdir=cut")
+    assert (status, errors) == (0, "")
+    assert "narrow seed 0: goes on at step" in output
+    for arm in ("narrow", "wide"):
+        assert metrics(tmp_path / "cut" / arm / "seed-0") == metrics(tmp_path / "whole" / arm / "seed-0")
+
+
+def test_arms_can_be_trained_in_turn(tmp_path, experiment, launch):
+    line = ["run", f"--config={experiment}", "--workdir=w", "--config.seeds=1"]
+    status, output, _ = launch(*line, "--arms=wide")
+    assert status == 0
+    assert "(1 of 2 runs)" in output
+    status, output, _ = launch(*line)
+    assert "(2 of 2 runs)" in output
+
+
+def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):
+    line = ["run", "plain_vs_residual", "--arms=residual-20", "--config.seeds=1", "--config.train.steps=2"]
+    changes = ["--config.arms.residual-20.model.depth=8", "--config.data.placement=stream", "--config.data.pad_crop=1"]
+    status, _, errors = launch(*line, *changes)
+    assert (status, errors) == (0, "")
+    assert (tmp_path / "runs/plain_vs_residual/residual-20/seed-0/result.json").exists()
+
+
+BAD = {
+    "verb": (["rnu"], "no verb 'rnu'; did you mean run?"),
+    "nothing to run": (["run"], "takes an experiment's name"),
+    "two things to run": (["run", "plain_vs_residual", "--config=x.py"], "one of the two"),
+    "experiment": (["run", "plain_vs_residul"], "did you mean plain_vs_residual?"),
+    "argument": (["run", "plain_vs_residual:cifar100"], "no argument 'cifar100'; there are digits, cifar10"),
+    "experiment file": (["run", "--config=nowhere.py"], "no experiment file nowhere.py"),
+    "flag": (["run", "plain_vs_residual", "--wrokdir=x"], "unrecognized arguments: --wrokdir=x"),
+    "key": (["run", "plain_vs_residual", "--config.train.stpes=3"], "did you mean train.steps?"),
+    "value": (["run", "plain_vs_residual", "--config.train.steps=few"], "config.train.steps takes a whole number"),
+    "key without value": (["run", "plain_vs_residual", "--config.seeds"], "needs a value"),
+    "no effect": (["run", "plain_vs_residual", "--config.model.depth=26"], "no effect, because every arm sets it"),
+    "depth": (["run", "plain_vs_residual", "--config.model.depth=21"], "depth must be 6n+2"),
+    "depth of an arm": (["run", "plain_vs_residual", "--config.arms.plain-20.model.depth=21"], "depth must be 6n+2"),
+    "shortcut": (["run", "plain_vs_residual", "--config.arms.plain-20.model.shortcut=D"], "shortcut must be A"),
+    "model": (["run", "plain_vs_residual", "--config.model.name=resnet"], "no model is called 'resnet'"),
+    "argument of an arm": (["run", "plain_vs_residual", "--config.model.name=mlp"], "mlp has no argument 'depth'"),
+    "data set": (["run", "plain_vs_residual", "--config.data.source=cifra10"], "did you mean cifar10?"),
+    "not prepared": (["run", "plain_vs_residual:cifar10", "--config.data.data_dir=none"], "launch.py prepare cifar10"),
+    "batch": (["run", "plain_vs_residual", "--config.train.batch_size=2000"], "between 1 and the 1437"),
+    "validation": (["run", "plain_vs_residual", "--config.data.validation_examples=1437"], "validation_examples"),
+    "steps": (["run", "plain_vs_residual", "--config.train.steps=0"], "train.steps must be at least 1"),
+    "seeds": (["run", "plain_vs_residual", "--config.seeds=0"], "seeds must be at least 1"),
+    "arms": (["run", "plain_vs_residual", "--arms=plain-21"], "no arm is called 'plain-21'; did you mean plain-20?"),
+    "devices": (["run", "plain_vs_residual", "--config.parallel.devices=64"], "parallel.devices"),
+    "workdir below a file": (["run", "plain_vs_residual", "--workdir=file/w"], "cannot be written"),
+    "foreign workdir": (["run", "plain_vs_residual", "--workdir=foreign"], "holds no study"),
+    "report of nothing": (["report", "foreign"], "not the workdir of a study"),
+    "evaluation of nothing": (["evaluate", "foreign"], "not the folder of a run"),
+    "preparing nothing": (["prepare", "cifra10"], "did you mean cifar10?"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("case", BAD)
+def test_bad_input_is_one_line_status_2_and_nothing_written(tmp_path, launch, case):
+    line, reason = BAD[case]
+    (tmp_path / "file").write_text("x")
+    (tmp_path / "foreign").mkdir()
+    (tmp_path / "foreign" / "thesis.tex").write_text("x")
+    before = sorted(tmp_path.rglob("*"))
+    status, output, errors = launch(*line)
+    assert status == 2
+    assert output == ""
+    assert reason in errors
+    assert errors.startswith("canon: ")
+    assert errors.count("\n") == 1
+    assert sorted(tmp_path.rglob("*")) == before
+
+
+def test_another_config_in_the_workdir_is_refused_and_the_study_not_touched(tmp_path, experiment, launch):
+    line = ["run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1"]
+    assert launch(*line)[0] == 0
+    before = {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()}
+    status, output, errors = launch(*line, "--config.schedule.learning_rate=0.2")
+    assert (status, output) == (2, "")
+    assert "schedule.learning_rate: 0.1 there, 0.2 now" in errors
+    assert {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()} == before
+
+
+def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch):
+    experiment.write_text(EXPERIMENT.replace("config.train.log_every", "config.train.log_evry"))
+    status, _, errors = launch("run", f"--config={experiment}")
+    assert status == 2
+    assert "width.py:10: config has no field 'log_evry'; did you mean train.log_every?" in errors
+
+
+def imported(environment, *line):
+    code = (
+        "import runpy, sys\nsys.argv = ['launch.py', *sys.argv[1:]]\n"
+        f"try:\n    runpy.run_path({str(ROOT / 'launch.py')!r}, run_name='__main__')\nexcept SystemExit:\n    pass\n"
+        "print('MODULES', *sorted({name.partition('.')[0] for name in sys.modules}))"
+    )
+    output = subprocess.run(
+        [sys.executable, "-c", code, *line], env=environment,
+        capture_output=True, text=True, check=True,
+    ).stdout  # fmt: skip
+    return output, set(output.rpartition("MODULES")[2].split())
+
+
+@pytest.mark.parametrize("line", [[], ["list"], ["--help"], ["list", "--help"]])
+def test_list_and_help_import_no_jax(environment, line):
+    output, modules = imported(environment, *line)
+    assert not modules & {"jax", "flax", "numpy", "matplotlib", "tensorflow_datasets", "sklearn", "rich"}
+    assert "plain_vs_residual" in output or "launch.py list" in output
+
+
+def test_with_no_arguments_it_lists_the_experiments_and_says_how_to_start(launch):
+    status, output, errors = launch()
+    assert (status, errors) == (0, "")
+    for part in ("plain_vs_residual:cifar10", "He et al. 2015", "minutes", "launch.py run NAME"):
+        assert part in output
+
+
+def test_importing_canon_and_a_model_brings_no_data_library_and_no_matplotlib():
+    code = (
+        "import sys, canon\nfrom canon.models import cifar_resnet\nprint(*{n.partition('.')[0] for n in sys.modules})"
+    )
+    names = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    assert not set(names) & {"matplotlib", "tensorflow_datasets", "sklearn", "grain", "tensorflow", "ml_collections"}
+
+
+def imports(path):
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+
+
+def test_imports_point_one_way_only():
+    floors = [
+        {"errors", "files"}, {"catalog", "config"}, {"layers"}, {"models", "data", "losses", "optimizers", "schedules"},
+        {"training"}, {"study"}, {"commands"},
+    ]  # fmt: skip
+    level = {room: i for i, rooms in enumerate(floors) for room in rooms}
+    for path in (ROOT / "lib" / "canon").rglob("*.py"):
+        own = path.relative_to(ROOT / "lib" / "canon").with_suffix("").parts[0]
+        if own == "__init__":
+            continue
+        for name in imports(path):
+            parts = name.split(".")
+            if parts[0] == "canon" and len(parts) > 1 and parts[1] in level and parts[1] != own:
+                assert level[parts[1]] <= level[own], f"{path} imports {name}"
+                same_floor = level[parts[1]] == level[own]
+                assert not same_floor or {parts[1], own} <= {"errors", "files", "catalog", "config"}, (
+                    f"{path} imports {name}"
+                )
+
+
+def test_experiments_import_no_jax():
+    for path in arguments.names(ROOT / "experiments"):
+        assert not [name for name in imports(ROOT / "experiments" / f"{path}.py") if name.startswith(("jax", "flax"))]
