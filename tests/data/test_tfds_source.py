@@ -59,6 +59,7 @@ def test_a_set_that_prepare_made_is_read_back(toy):
     # TFDS shuffles as it prepares: image and label must have stayed together.
     assert sorted(whole.images[:, 0, 0, 0]) == list(range(9))
     np.testing.assert_array_equal(whole.labels, whole.images[:, 0, 0, 0] % 3)
+    np.testing.assert_array_equal(train.labels, whole.labels)
 
 
 def test_prepare_does_nothing_the_second_time(toy):

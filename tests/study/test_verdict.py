@@ -2,6 +2,7 @@ import json
 import math
 
 import pytest
+from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon.study import plan, verdict
@@ -91,6 +92,24 @@ def test_every_field_that_departs_from_the_protocol_is_listed(study):
     # What is watched or stored, and how many seeds there are, is no deviation.
     assert not any(line.startswith(("train.log_every", "seeds", "arms", "claims")) for line in listed)
     assert verdict.deviations(Study("toy", "", protocol, protocol, "")) == []
+
+
+def test_an_arm_that_is_not_the_papers_is_a_deviation_and_one_that_the_paper_lacks_is_not(study):
+    protocol, changed = plan.complete(canon_config.default()), plan.complete(canon_config.default())
+    with protocol.unlocked(), changed.unlocked():
+        protocol.arms = ConfigDict({"a": {"model": {"hidden": (8,)}}, "b": {}})
+        changed.arms = ConfigDict({"a": {"model": {"hidden": (9,)}}, "c": {"model": {"hidden": (3,)}}})
+    listed = verdict.deviations(Study("toy", "", changed, protocol, ""))
+    assert listed == ["arms.a.model.hidden is (9,); the paper's protocol has (8,)."]
+
+
+def test_what_the_runs_ran_on_is_theirs_and_differences_are_listed(study, tmp_path):
+    here, there = {"processor": "x", "cores": 2}, {"processor": "y", "cores": 8}
+    put(study.config, tmp_path, "narrow", [finished(0.5, versions={"jax": "1"}, hardware=here)] * 2)
+    put(study.config, tmp_path, "wide", [finished(0.5, versions={"jax": "1"}, hardware=there)])
+    content = verdict.conclude(study, tmp_path)
+    assert (content["versions"], content["hardware"]) == ({"jax": "1"}, here)
+    assert [e["runs"] for e in content["environments"]] == [["narrow/seed-0", "narrow/seed-1"], ["wide/seed-0"]]
 
 
 def test_results_survive_the_disk(tmp_path):

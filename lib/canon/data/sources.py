@@ -21,10 +21,12 @@ class Source(Protocol):
     Attributes:
       num_classes: labels are 0 to num_classes − 1.
       image_shape: (height, width, channels).
+      labels: of all examples, `[size]` int32, without a look at the images.
     """
 
     num_classes: int
     image_shape: tuple[int, int, int]
+    labels: np.ndarray
 
     def __len__(self) -> int: ...
 
@@ -69,6 +71,10 @@ class Subset:
     @property
     def image_shape(self) -> tuple[int, int, int]:
         return self.source.image_shape
+
+    @property
+    def labels(self) -> np.ndarray:
+        return self.source.labels[self.indices]
 
     def __len__(self) -> int:
         return len(self.indices)
@@ -148,6 +154,5 @@ def hold_out(source: Source, examples: int) -> tuple[Source, Source]:
             f"data.validation_examples must be 0, or between {source.num_classes} (the classes) and "
             f"{len(source) - source.num_classes} of the {len(source)} training examples, not {examples}"
         )
-    source = read(source)
     kept, held = train_test_split(np.arange(len(source)), test_size=examples, stratify=source.labels, random_state=0)
     return Subset(source, np.sort(kept)), Subset(source, np.sort(held))

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 import tensorflow_datasets as tfds
 
 from canon.data.sources import Example
@@ -20,11 +21,22 @@ _UNKNOWN_NAME = (tfds.core.registered.DatasetNotFoundError, ValueError, ImportEr
 
 @dataclass(frozen=True)
 class TfdsSource:
-    """A `tfds` data source, seen as images and labels only."""
+    """A `tfds` data source, seen as images and labels only.
+
+    Attributes:
+      data_source: TFDS's own.
+      undecoded: the same one with its images left encoded, from which labels are read at once.
+    """
 
     data_source: Any
+    undecoded: Any
     num_classes: int
     image_shape: tuple[int, int, int]
+
+    @functools.cached_property
+    def labels(self) -> np.ndarray:
+        chunks = [range(start, min(start + 1000, len(self))) for start in range(0, len(self), 1000)]
+        return np.array([e["label"] for chunk in chunks for e in self.undecoded.__getitems__(chunk)], np.int32)
 
     def __len__(self) -> int:
         return len(self.data_source)
@@ -72,7 +84,8 @@ def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
         raise UserError(f"data set {name} has the splits {', '.join(found.info.splits)}, not {split!r}")
     data_source = found.as_data_source(split)
     shape = image.shape if None not in image.shape else data_source[0]["image"].shape
-    return TfdsSource(data_source, label.num_classes, tuple(shape))
+    undecoded = found.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
+    return TfdsSource(data_source, undecoded, label.num_classes, tuple(shape))
 
 
 def prepare(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:

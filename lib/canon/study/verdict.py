@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon import files
-from canon.study import environment, plan, statistics
+from canon.study import plan, statistics
 from canon.study.workdir import Study
 from canon.training.result import Result, read_result
 
@@ -92,10 +92,29 @@ def deviations(study: Study) -> list[str]:
     listed = list(study.config.deviations)
     if study.protocol is None:
         return listed
+    shared_arms = tuple(f"arms.{arm}." for arm in study.config.arms if arm in study.protocol.arms)
     for key, (ours, theirs) in canon_config.differences(study.config, study.protocol).items():
-        if not key.startswith(_NOT_PROTOCOL):
+        if key.startswith(shared_arms) or not key.startswith(_NOT_PROTOCOL):
             listed.append(f"{key} is {_shown(ours)}; the paper's protocol has {_shown(theirs)}.")
     return listed
+
+
+def _environment(results: Results) -> dict[str, Any]:
+    """Versions and hardware as the runs have them; and where runs differ in that, every combination with its runs."""
+    runs = [(f"{arm}/seed-{seed}", result) for arm, seeds in results.items() for seed, result in seeds.items()]
+    combinations: list[dict[str, Any]] = []
+    for name, result in runs:
+        own = {"versions": result.versions, "hardware": result.hardware}
+        same = next((c for c in combinations if own.items() <= c.items()), None)
+        if same is None:
+            combinations.append(same := own | {"runs": []})
+        same["runs"].append(name)
+    first = combinations[0] if combinations else {"versions": {}, "hardware": {}}
+    return {
+        "versions": first["versions"],
+        "hardware": first["hardware"],
+        "environments": combinations if len(combinations) > 1 else [],
+    }
 
 
 def _shown(value: Any) -> str:
@@ -119,8 +138,7 @@ def conclude(study: Study, workdir: Path) -> dict[str, Any]:
         "claims": claims,
         "arms": arms,
         "deviations": deviations(study),
-        "versions": environment.versions(),
-        "hardware": environment.hardware(),
+        **_environment(results),
         "seconds": sum(arm["seconds"] for arm in arms.values()),
         "date": datetime.date.today().isoformat(),
         "command": study.command,

@@ -7,11 +7,13 @@ is without compiling, evaluating and saving.
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
 import jax
 
+from canon.training import environment
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.program import Program
@@ -79,6 +81,7 @@ def train(
         directory.mkdir(parents=True, exist_ok=True)
         with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints:
             result = _train(program, seed, directory, checkpoints, observer, should_stop)
+        result = replace(result, versions=environment.versions(), hardware=environment.hardware())
         write_result(directory, result)
     return result
 

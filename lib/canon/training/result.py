@@ -27,6 +27,8 @@ class Result:
         split.
       seconds: spent on this run, over all launches, compiling included.
       compile_seconds: of the launch that began it, until its first step was done: initialising and compiling.
+      versions: of Python and of the packages that computed, in the launch that ended it.
+      hardware: what that launch ran on.
     """
 
     status: str
@@ -35,6 +37,8 @@ class Result:
     best_on_validation: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    versions: dict[str, str] = field(default_factory=dict)
+    hardware: dict[str, str | int] = field(default_factory=dict)
 
 
 def finished(step: int, lines: list[dict[str, Any]], seconds: float, compile_seconds: float) -> Result:

@@ -1,4 +1,4 @@
-"""What a study ran on: versions and hardware, for the record."""
+"""What a run was trained with and on: versions and hardware, for the record."""
 
 import os
 import platform

@@ -1,0 +1,44 @@
+"""The README's Python is run as a reader would run it."""
+
+import re
+from pathlib import Path
+
+import jax
+import pytest
+
+from canon import config as canon_config
+from canon.study import plan, runner
+
+ROOT = Path(__file__).parents[1]
+BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+
+
+def test_a_model_is_used_in_ten_lines():
+    code = next(block for block in BLOCKS if "models.create" in block)
+    assert len([line for line in code.splitlines() if line]) <= 10
+    names = {}
+    exec(code, names)
+    assert names["logits"].shape == (8, 10)
+    assert jax.tree.structure(names["updates"]["batch_stats"]) == jax.tree.structure(names["variables"]["batch_stats"])
+
+
+def test_an_experiment_is_written_in_twenty_lines(tmp_path):
+    code = next(block for block in BLOCKS if "get_config" in block)
+    assert len([line for line in code.splitlines() if line]) <= 22
+    (tmp_path / "width.py").write_text(code)
+    config = plan.complete(canon_config.load(tmp_path / "width.py"))
+    plan.check_claims(config)
+    assert set(runner.build_programs(config)) == {"narrow", "wide"}
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()))
+def test_what_the_readme_points_to_exists(path):
+    assert (ROOT / path).exists()
+
+
+def test_every_verb_is_in_the_readme():
+    text = (ROOT / "README.md").read_text()
+    verbs = re.findall(r'^    "(\w+)": "', (ROOT / "launch.py").read_text(), re.MULTILINE)
+    assert len(verbs) >= 5
+    for verb in verbs:
+        assert f"launch.py {verb}" in text
