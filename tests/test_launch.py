@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 from canon.commands import arguments
+from canon.commands import list as list_command
 
 ROOT = Path(__file__).parents[1]
 
@@ -157,6 +158,27 @@ def test_arms_can_be_trained_in_turn(tmp_path, experiment, launch):
     assert "(1 of 2 runs)" in output
     status, output, _ = launch(*line)
     assert "(2 of 2 runs)" in output
+
+
+def test_a_second_launch_compiles_nothing_again(experiment, launch, environment):
+    def programs():
+        return {path.name for path in (Path(environment["XDG_CACHE_HOME"]) / "canon/jax").glob("*-cache")}
+
+    line = ["run", f"--config={experiment}", "--arms=narrow", "--config.seeds=1"]
+    assert launch(*line, "--workdir=first")[0] == 0
+    after_first = programs()
+    assert any("train_step" in name for name in after_first)
+    assert launch(*line, "--workdir=second")[0] == 0
+    assert programs() == after_first
+
+
+def test_a_broken_experiment_does_not_hide_the_others_from_the_list(tmp_path, capsys):
+    (tmp_path / "broken.py").write_text("def get_config():\n    return 1 / 0\n")
+    (tmp_path / "width.py").write_text(EXPERIMENT)
+    assert list_command.main([], tmp_path) == 0
+    output = capsys.readouterr().out
+    assert "broken.py:2: ZeroDivisionError" in output
+    assert "Is a wider layer better?" in output
 
 
 def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):

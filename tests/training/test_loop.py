@@ -54,10 +54,18 @@ def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(tiny_config, tmp_
         loop.train(built, 0, tmp_path / "cut", should_stop=stop_after(stop))
     assert read_result(tmp_path / "cut") is None
     resumed = loop.train(built, 0, tmp_path / "cut")
+    assert built.train_step._cache_size() == 1  # a restored state runs in the program of a fresh one
     assert resumed.metrics == whole.metrics
     assert resumed.best_on_validation == whole.best_on_validation
     assert without_speed(read_metrics(tmp_path / "cut")) == without_speed(read_metrics(tmp_path / "whole"))
     jax.tree.map(np.testing.assert_array_equal, state_of(built, tmp_path / "whole"), state_of(built, tmp_path / "cut"))
+
+
+def test_seeds_share_the_compiled_steps_and_differ_in_what_they_find(tiny_config, tmp_path):
+    built = build(tiny_config)
+    losses = [loop.train(built, seed, tmp_path / str(seed)).metrics["train/loss"] for seed in range(3)]
+    assert len(set(losses)) == 3
+    assert built.train_step._cache_size() == built.evaluation_step._cache_size() == 1
 
 
 def test_a_finished_run_is_read_and_not_trained(tiny_config, tmp_path):

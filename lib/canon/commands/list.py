@@ -4,6 +4,7 @@ from pathlib import Path
 
 from canon import config as canon_config
 from canon.commands import arguments as command_line
+from canon.errors import UserError
 
 DESCRIPTION = (
     "Lists the experiments: what each asks, its paper, and for each way to run it the data and the rough cost."
@@ -15,7 +16,11 @@ def main(arguments: list[str], experiments: Path) -> int:
     command_line.Parser("list", DESCRIPTION).parse_args(arguments)
     for name in command_line.names(experiments):
         path = experiments / f"{name}.py"
-        config = canon_config.load(path)
+        try:
+            config = canon_config.load(path)
+        except UserError as error:  # one broken file must not hide the others
+            print(f"{name}\n  cannot be listed: {error}\n")
+            continue
         print(f"{config.title or name}\n  {config.paper}")
         ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
         width = max(len(way) for way in ways)

@@ -85,7 +85,7 @@ class Progress:
     def started(self, step: int, steps: int) -> None:
         self._step, self._steps = step, steps
         self._cells[self._run] = f"step {step}"
-        what = f"goes on at step {step} of {steps}" if step else f"{steps} steps, compiling the first"
+        what = f"goes on at step {step} of {steps}" if step else f"begins; {steps} steps"
         self._status = f"{self._run.arm} seed {self._run.seed}: {what}"
         self._line(self._status)
         self._printed = time.monotonic()

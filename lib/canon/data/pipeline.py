@@ -31,19 +31,20 @@ class Resident:
     Attributes:
       arrays: a dict of arrays `[size, ...]`.
       index: `[batch]` int32.
-      own: a dict of arrays `[batch, ...]` that belong to this batch alone.
     """
 
     arrays: dict[str, jax.Array]
     index: jax.Array
-    own: dict[str, jax.Array] = flax.struct.field(default_factory=dict)
 
 
 def examples(batch: Batch) -> dict[str, jax.Array]:
     """The examples of a batch, wherever they waited. Pure, and made to run inside the jitted step."""
     if isinstance(batch, Resident):
-        return {name: array[batch.index] for name, array in batch.arrays.items()} | batch.own
+        return {name: array[batch.index] for name, array in batch.arrays.items()}
     return batch
+
+
+_gather = jax.jit(examples)
 
 
 @functools.lru_cache(maxsize=4)
@@ -111,7 +112,8 @@ class ResidentPipeline:
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         for index, mask in _evaluation_indices(self.size, batch_size):
-            yield Resident(self.arrays, index, {"mask": mask})
+            # Gathered here and not in the step: splits of different sizes would each compile the network once more.
+            yield _gather(Resident(self.arrays, index)) | {"mask": mask}
 
 
 @dataclass(frozen=True)

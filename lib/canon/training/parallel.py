@@ -38,7 +38,7 @@ def split(mesh: Mesh) -> NamedSharding:
 
 def _batch_sharding(batch: Batch, mesh: Mesh):
     if isinstance(batch, Resident):
-        return Resident(replicated(mesh), split(mesh), split(mesh))
+        return Resident(replicated(mesh), split(mesh))
     return split(mesh)
 
 

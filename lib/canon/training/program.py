@@ -112,5 +112,5 @@ def build(config: ConfigDict) -> Program:
         init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
         train_step=parallel.jit(make_train_step(task, optimizer, schedule, prepare), mesh, example, donate_state=True),
-        evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, example),
+        evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
     )
