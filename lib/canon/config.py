@@ -68,7 +68,7 @@ def default() -> ConfigDict:
 
     config.figure = ConfigDict()
     config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them
-    config.figure.error_limit = 100.0  # top of the error axis, in %
+    config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while every curve is above it
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs
     config.claims = ConfigDict()  # name -> claim(...)

@@ -1,5 +1,6 @@
 """TFDS sets, read without TensorFlow: the official ones where they are prepared, and a toy one prepared here."""
 
+import importlib.util
 import os
 import sys
 from pathlib import Path
@@ -66,6 +67,16 @@ def test_prepare_does_nothing_the_second_time(toy):
     before = {path: path.stat().st_mtime_ns for path in Path(toy).rglob("*") if path.is_file()}
     tfds_source.prepare("canon_toy", toy)
     assert {path: path.stat().st_mtime_ns for path in Path(toy).rglob("*") if path.is_file()} == before
+
+
+def test_preparing_an_official_set_without_tensorflow_is_refused_before_the_download(tmp_path, monkeypatch):
+    find_spec = importlib.util.find_spec
+    monkeypatch.setattr(
+        importlib.util, "find_spec", lambda name, *a: None if name == "tensorflow" else find_spec(name, *a)
+    )
+    with pytest.raises(UserError, match=r"preparing mnist needs tensorflow.*pip install -e '\.\[prepare\]'"):
+        tfds_source.prepare("mnist", str(tmp_path))
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_set_that_is_not_prepared_says_how_and_downloads_nothing(tmp_path):

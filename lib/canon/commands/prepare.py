@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from canon.commands import arguments as command_line
+from canon.commands import runtime
 
 DESCRIPTION = """Downloads a set of TensorFlow Datasets and prepares it as array_record, to be read without TensorFlow.
 
@@ -22,6 +23,7 @@ def main(arguments: list[str], experiments: Path) -> int:
         return 0
     from canon.data import tfds_source
 
+    runtime.quiet()
     builder = tfds_source.prepare(options.name, options.data_dir)
     print(f"{options.name} is prepared in {builder.data_dir}")
     return 0

@@ -96,7 +96,7 @@ class Progress:
             self._clock.saw(self._run.arm, values["speed/step_seconds"] * self._steps)
         if "batch/loss" not in values:
             return
-        self._cells[self._run] = f"{100 * step // self._steps}%"
+        self._cells[self._run] = f"{step}/{self._steps}"
         self._status = (
             f"{self._run.arm} seed {self._run.seed}: step {step} of {self._steps}, "
             f"loss {values['batch/loss']:.3f}, error {100 * values['batch/error']:.1f}%{self._time_left()}"

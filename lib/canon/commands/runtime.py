@@ -1,19 +1,27 @@
-"""What every command that computes does first."""
+"""What commands do before their work: quiet the libraries, and keep compiled programs."""
 
+import logging
 import os
 from pathlib import Path
 
-import jax
-from absl import logging
+from absl import logging as absl_logging
+
+
+def quiet() -> None:
+    """Turns off what libraries say to their own developers."""
+    absl_logging.set_verbosity(absl_logging.ERROR)
+    logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry of a download
 
 
 def start() -> None:
-    """Turns on the persistent compilation cache, and turns off what libraries say to their own developers.
+    """For every command that computes: quiets the libraries and turns on the persistent compilation cache.
 
     The cache stands in `JAX_COMPILATION_CACHE_DIR`, or else in `~/.cache/canon/jax` (`XDG_CACHE_HOME` counts): a second
     launch finds its programs there.
     """
-    logging.set_verbosity(logging.ERROR)
+    import jax
+
+    quiet()
     if not jax.config.jax_compilation_cache_dir:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "canon" / "jax"))

@@ -5,6 +5,7 @@ asks the builder first, and says how to prepare what is missing.
 """
 
 import functools
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -97,16 +98,21 @@ def prepare(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
     wanted = builder(name, data_dir, file_format="array_record")
     if wanted.is_prepared() and wanted.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
         return wanted
+    # Its own sets encode their images with TensorFlow, which shows only after a download that may take hours.
+    if type(wanted).__module__.startswith("tensorflow_datasets.") and not importlib.util.find_spec("tensorflow"):
+        raise UserError(_needs(name, "tensorflow"))
     # A folder for each set: TFDS finds extracted files again by their names, which are the same in MNIST and
     # Fashion-MNIST, so that a shared folder once made one of them out of the other's images.
-    downloads = wanted.data_path.parents[1] / "downloads" / name
+    downloads = wanted.data_path.parents[wanted.info.full_name.count("/")] / "downloads" / name
     try:
         wanted.download_and_prepare(download_dir=downloads)
     except ImportError as error:
-        raise UserError(
-            f"preparing {name} needs {error.name or 'a package'}, which is not installed: pip install -e '.[prepare]'"
-        ) from error
+        raise UserError(_needs(name, error.name or "a package")) from error
     except Exception as error:  # a download can fail in as many ways as there are servers
         reason = " ".join(str(error).split())[:200]
         raise UserError(f"preparing {name} failed: {type(error).__name__}: {reason}") from error
     return wanted
+
+
+def _needs(name: str, package: str) -> str:
+    return f"preparing {name} needs {package}, which is not installed: pip install -e '.[prepare]'"

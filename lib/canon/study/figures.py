@@ -35,10 +35,12 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
             _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
         axes.set_xlabel("step")
         axes.set_xlim(0, config.train.steps)
-        axes.set_ylim(0, config.figure.error_limit)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, loc="upper right")
+    ends = [line.get_ydata()[-1] for axes in all_axes for line in axes.lines]
+    # A limit that suits the whole training would show nothing of its beginning.
+    all_axes[0].set_ylim(0, config.figure.error_limit if ends and min(ends) < config.figure.error_limit else 100)
     all_axes[0].set_ylabel("error (%)")
     figure.suptitle("dashed: training error (mini-batches) · bold: test error", fontsize=9, color="0.35")
     return figure
@@ -47,13 +49,13 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
 def _draw(axes, seeds: list[list[dict]], key: str, colour: str, **style) -> None:
     """The mean of a metric over the seeds at the steps that every seed has, and its range."""
     curves = [{line["step"]: line[key] for line in lines if line.get(key) is not None} for lines in seeds if lines]
-    curves = [curve for curve in curves if curve]
-    if not curves:
-        return
+    curves = [curve for curve in curves if curve] or [{}]
     steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+    if not steps:
+        return
     values = 100 * np.array([[curve[step] for step in steps] for curve in curves])
     axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-    axes.plot(steps, values.mean(axis=0), color=colour, **style)
+    axes.plot(steps, values.mean(axis=0), color=colour, marker="o" if len(steps) == 1 else None, **style)
 
 
 def write(config: ConfigDict, workdir: Path) -> dict[str, Path]:
