@@ -59,6 +59,40 @@ def test_merging_leaves_the_original_alone(tiny_config):
     assert tiny_config.to_dict() == before
 
 
+def test_an_arm_can_be_given_any_field_that_a_run_has(tiny_study):
+    config = plan.override(tiny_study, "arms.narrow.schedule.learning_rate", "0.5")
+    config = plan.override(config, "arms.wide.model.hidden", "(3,)")
+    config = plan.override(config, "arms.narrow.optimizer.clip_norm", "2")
+    arms = plan.arm_configs(config)
+    assert (arms["narrow"].schedule.learning_rate, arms["wide"].schedule.learning_rate) == (0.5, 0.1)
+    assert (arms["narrow"].optimizer.clip_norm, arms["wide"].optimizer.clip_norm) == (2.0, None)
+    assert arms["wide"].model.hidden == (3,)
+
+
+def test_an_arm_can_be_given_another_model_and_its_arguments(tiny_study):
+    config = plan.override(tiny_study, "arms.wide.model.name", "cifar_resnet")
+    config = plan.override(config, "arms.wide.model.depth", "14")
+    arms = plan.arm_configs(config)
+    assert arms["wide"].model.to_dict() == {"name": "cifar_resnet", "depth": 14, "shortcut": "A"}
+    assert arms["narrow"].model.name == "mlp"
+
+
+@pytest.mark.parametrize(
+    ("key", "text", "reason"),
+    [
+        ("arms.narow.model.hidden", "(3,)", "no arm is called 'narow'; did you mean narrow"),
+        ("arms.narrow.model.hiden", "(3,)", "no field 'model.hiden'; did you mean model.hidden"),
+        ("arms.narrow.train.steps", "few", "takes a whole number"),
+        ("arms.narrow", "3", "no field ''"),
+        ("arms", "3", "no arm is called ''"),
+        ("arms.narrow.seeds", "3", "no field 'seeds'"),
+    ],
+)
+def test_an_override_of_an_arm_with_a_mistake_is_refused(tiny_study, key, text, reason):
+    with pytest.raises(UserError, match=reason):
+        plan.override(tiny_study, key, text)
+
+
 @pytest.mark.parametrize(
     ("arms", "reason"),
     [

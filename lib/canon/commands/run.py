@@ -12,7 +12,7 @@ from canon.commands import runtime
 from canon.commands.progress import Progress
 from canon.commands.report import announce
 from canon.commands.signals import StopSignals
-from canon.errors import UserError, did_you_mean
+from canon.errors import UserError
 from canon.study import plan, report, runner, workdir
 from canon.training.loop import Interrupted
 
@@ -82,15 +82,14 @@ def configure(experiment: command_line.Experiment, overrides: list[tuple[str, st
     """
     config = plan.complete(canon_config.load(experiment.path, experiment.argument))
     for key, text in sorted(overrides, key=lambda override: not override[0].endswith(".name")):
-        section, _, field = key.partition(".")
-        if section in plan.NAMED_SECTIONS and field == "name":  # another entry has other arguments
-            config = plan.merge(config, ConfigDict({section: {"name": text}}))
-        else:
-            canon_config.override(config, key, text)
+        config = plan.override(config, key, text)
     models.create(**config.model)
     plan.check_claims(config)
+    wanted = canon_config.flatten(config)
+    arms = [canon_config.flatten(arm) for arm in plan.arm_configs(config).values()]
     for key, _ in overrides:
-        if all(key in canon_config.flatten(config.arms[arm]) for arm in config.arms):
+        is_of_runs = any(key in arm for arm in arms) or key.partition(".")[0] in plan.NAMED_SECTIONS
+        if is_of_runs and not any(key in arm and arm[key] == wanted[key] for arm in arms):
             raise UserError(
                 f"--config.{key} would have no effect, because every arm sets it; "
                 f"set it for an arm: --config.arms.{next(iter(config.arms))}.{key}=VALUE"
@@ -102,8 +101,5 @@ def _choose(text: str | None, config: ConfigDict) -> list[str]:
     """The arms to train now."""
     chosen = list(config.arms) if text is None else [arm.strip() for arm in text.split(",")]
     for arm in chosen:
-        if arm not in config.arms:
-            raise UserError(
-                f"no arm is called {arm!r}{did_you_mean(arm, config.arms)} (there are: {', '.join(config.arms)})"
-            )
+        plan.check_arm(config, arm)
     return chosen

@@ -121,6 +121,45 @@ def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDi
     return config.lock()
 
 
+def override(config: ConfigDict, key: str, text: str) -> ConfigDict:
+    """A copy of the complete `config` with the field `key` set to `text`, as a command line gives them.
+
+    Besides plain fields it knows the name of a model, optimizer or schedule (see `merge`), and `arms.ARM.FIELD`, where
+    the field may be any that a run has, whether the arm changed it before or not.
+
+    Raises:
+      UserError: there is no such field or arm, or the text is not of the field's type.
+    """
+    section, _, field = key.partition(".")
+    if section in NAMED_SECTIONS and field == "name":
+        return merge(config, ConfigDict({section: {"name": text}}))
+    config = copy.deepcopy(config)
+    if section != "arms":
+        canon_config.override(config, key, text)
+        return config
+    arm, _, field = field.partition(".")
+    check_arm(config, arm)
+    changed = override(arm_configs(config)[arm], field, text)
+    *parents, last = field.split(".")
+    with config.unlocked():
+        changes = config.arms[arm]
+        if parents and parents[0] in NAMED_SECTIONS and last == "name":
+            changes[parents[0]] = ConfigDict()
+        for parent in parents:
+            if parent not in changes:
+                changes[parent] = ConfigDict()
+            changes, changed = changes[parent], changed[parent]
+        changes[last] = changed[last]
+    return config
+
+
+def check_arm(config: ConfigDict, arm: str) -> None:
+    """Raises `UserError` unless the study has an arm of that name."""
+    if arm not in config.arms:
+        nearest = did_you_mean(arm, config.arms)
+        raise UserError(f"no arm is called {arm!r}{nearest} (there are: {', '.join(config.arms)})")
+
+
 def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """The config of every arm's runs, by the arm's name, in the study's order.
 
