@@ -1,0 +1,82 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from canon import config as canon_config
+from canon import schedules
+from canon.commands import arguments
+from canon.study import plan
+from canon.study.verdict import deviations
+from canon.study.workdir import Study
+
+ROOT = Path(__file__).parents[1]
+EXPERIMENTS = ROOT / "experiments"
+WAYS = [
+    (name, argument)
+    for name in arguments.names(EXPERIMENTS)
+    for argument in canon_config.load(EXPERIMENTS / f"{name}.py").arguments
+]
+
+
+def load(name, argument):
+    return plan.complete(canon_config.load(EXPERIMENTS / f"{name}.py", argument))
+
+
+@pytest.mark.parametrize(("name", "argument"), WAYS)
+def test_every_way_to_run_an_experiment_is_whole(name, argument):
+    config = load(name, argument)
+    plan.check_claims(config)
+    assert plan.arm_configs(config)
+    assert config.title.endswith("?")
+    assert config.paper
+    assert config.cost
+    assert config.claims
+    assert config.seeds >= 3
+    assert all(claim.published and claim.source for claim in config.claims.values())
+
+
+@pytest.mark.parametrize("argument", ["cifar10", "cifar10_figure6"])
+def test_cifar10_is_the_protocol_of_he_et_al_to_the_letter(argument):
+    config = load("plain_vs_residual", argument)
+    schedule = schedules.create(**config.schedule, steps=config.train.steps)
+    rates = [round(float(schedule(step)), 6) for step in (0, 31_999, 32_000, 47_999, 48_000)]
+    assert rates == [0.1, 0.1, 0.01, 0.01, 0.001]
+    assert (config.train.steps, config.train.batch_size) == (64_000, 128)
+    assert config.optimizer.to_dict() == {
+        "name": "momentum", "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False, "clip_norm": None,
+    }  # fmt: skip
+    assert (config.data.source, config.data.pad_crop, config.data.flip) == ("cifar10", 4, True)
+    assert config.data.normalize == "mean_image"
+    assert all(
+        arm.model.shortcut == ("A" if "residual" in name else "none") for name, arm in plan.arm_configs(config).items()
+    )
+    protocol = load("plain_vs_residual", config.protocol)
+    assert deviations(Study("", "", config, protocol, "")) == []
+
+
+def test_figure_6_has_every_depth_and_only_the_deepest_net_warms_up():
+    arms = plan.arm_configs(load("plain_vs_residual", "cifar10_figure6"))
+    depths = {name: arm.model.depth for name, arm in arms.items()}
+    plain = {f"plain-{d}": d for d in (20, 32, 44, 56)}
+    assert depths == plain | {f"residual-{d}": d for d in (20, 32, 44, 56, 110)}
+    assert {name for name, arm in arms.items() if arm.schedule.warmup_steps} == {"residual-110"}
+
+
+def test_an_override_of_the_protocol_shows_as_a_deviation():
+    config = load("plain_vs_residual", "cifar10")
+    protocol = load("plain_vs_residual", "cifar10")
+    config.train.steps = 4000
+    listed = deviations(Study("", "", config, protocol, ""))
+    assert listed == ["train.steps is 4000; the paper's protocol has 64000."]
+
+
+@pytest.mark.slow
+def test_the_default_study_reproduces_with_three_seeds(tmp_path):
+    line = [sys.executable, str(ROOT / "launch.py"), "run", "plain_vs_residual", f"--workdir={tmp_path / 'w'}"]
+    subprocess.run(line, check=True, timeout=1800, cwd=tmp_path)
+    verdict = json.loads((tmp_path / "w" / "verdict.json").read_text())
+    assert verdict["verdict"] == "reproduced"
+    assert [claim["n"] for claim in verdict["claims"].values()] == [3, 3, 3]
