@@ -1,6 +1,7 @@
 """The one door to canon's experiments: `launch.py VERB ...`. A verb is looked up here, and only then imported."""
 
 import importlib
+import os
 import sys
 from pathlib import Path
 
@@ -25,7 +26,7 @@ HELP = (
 
 
 def main(arguments: list[str]) -> int:
-    """Runs one verb and returns the exit status: 0, 2 for what a user can mend, 128 + n for signal n."""
+    """Runs one verb and returns the exit status: 2 for what a user can mend, 1 for a disk, 128 + n for signal n."""
     verb, *rest = arguments or ["list"]
     if verb in ("-h", "--help", "help"):
         print(HELP, end="")
@@ -45,9 +46,12 @@ def main(arguments: list[str]) -> int:
     except KeyboardInterrupt:
         print("canon: stopped at once; what was saved before is kept", file=sys.stderr)
         return 130
-    except BrokenPipeError:  # the reader of a pipe has had enough
-        sys.stderr.close()
-        return 0
+    except BrokenPipeError:  # the reader of a pipe has had enough; what a run saved before is kept
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
+        return 141
+    except OSError as error:  # a full disk, a folder that is gone
+        print(f"canon: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
+        return 1
 
 
 if __name__ == "__main__":

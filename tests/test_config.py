@@ -1,6 +1,7 @@
 import contextlib
 import json
 import textwrap
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -75,6 +76,44 @@ def test_a_file_that_is_no_experiment_says_why(tmp_path, text, reason):
     assert "\n" not in str(error.value)
 
 
+def test_a_relative_path_names_its_line_too(tmp_path, monkeypatch):
+    write(tmp_path, "config.train.stpes = 3\n")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(UserError, match=r"^experiment\.py:6: "):
+        canon_config.load(Path("experiment.py"))
+
+
+def test_a_file_of_another_kind_is_refused(tmp_path):
+    (tmp_path / "experiment.txt").write_text("x")
+    with pytest.raises(UserError, match="ends in .py"):
+        canon_config.load(tmp_path / "experiment.txt")
+
+
+def test_the_arguments_of_a_model_can_be_set_one_by_one(tmp_path):
+    config = canon_config.load(write(tmp_path, "config.model.name = 'mlp'\nconfig.model.hidden = (3,)\n"))
+    assert config.model.to_dict() == {"name": "mlp", "hidden": (3,)}
+
+
+@pytest.mark.parametrize(
+    ("body", "reason"),
+    [
+        ("config.data = ConfigDict({'source': 'digits'})", "config lacks the field 'data.data_dir'"),
+        ("config.data.update(normalize='x', falip=True)", "falip"),
+        (
+            "config.train = ConfigDict({**config.train, 'batch_size': 'x'})",
+            "config.train.batch_size takes a whole number",
+        ),
+        ("config.data = 3", "config.data is a section|data"),
+        ("config.figure.error_limit = float('inf')", "config.figure.error_limit takes a number"),
+        ("raise SystemExit(3)", "SystemExit: 3"),
+    ],
+)
+def test_a_file_that_sets_something_unfit_is_refused(tmp_path, body, reason):
+    path = write(tmp_path, f"from ml_collections import ConfigDict\n{body}\n")
+    with pytest.raises(UserError, match=reason):
+        canon_config.load(path)
+
+
 def test_a_file_that_does_not_exist_is_named(tmp_path):
     with pytest.raises(UserError, match=r"no experiment file .*nowhere\.py"):
         canon_config.load(tmp_path / "nowhere.py")
@@ -139,11 +178,14 @@ def test_an_override_is_read_as_the_fields_type(config, key, text, value):
         ("count", "", "takes a whole number"),
         ("rate", "fast", "takes a number"),
         ("on", "1", "takes true or false"),
-        ("shares", "x(", "takes a tuple of floats"),
-        ("shares", "('a',)", "takes a tuple of floats"),
-        ("shares", "(True,)", "takes a tuple of floats"),
+        ("shares", "x(", "takes a tuple of numbers"),
+        ("shares", "('a',)", "takes a tuple of numbers"),
+        ("shares", "(True,)", "takes a tuple of numbers"),
         ("panels", "('a', 'b')", "takes a tuple of tuples"),
         ("limit", "high", "takes a number"),
+        ("limit", "inf", "takes a number"),
+        ("rate", "nan", "takes a number"),
+        ("rate", "none", "takes a number"),
         ("arms", "3", r"config\.arms is a section; name one of its fields"),
         ("", "3", "no field ''"),
     ],

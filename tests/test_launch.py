@@ -192,6 +192,11 @@ def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):
 BAD = {
     "verb": (["rnu"], "no verb 'rnu'; did you mean run?"),
     "nothing to run": (["run"], "takes an experiment's name"),
+    "empty name": (["run", ""], "no experiment is called ''"),
+    "figure": (["run", "plain_vs_residual", "--config.figure.panels=5"], "config.figure.panels takes"),
+    "long workdir": (["run", "plain_vs_residual", f"--workdir={'x' * 300}"], "File name too long"),
+    "not a number": (["run", "plain_vs_residual", "--config.schedule.learning_rate=nan"], "takes a number"),
+    "too many steps": (["run", "plain_vs_residual", "--config.train.steps=1e12"], "train.steps must be at most"),
     "two things to run": (["run", "plain_vs_residual", "--config=x.py"], "one of the two"),
     "experiment": (["run", "plain_vs_residul"], "did you mean plain_vs_residual?"),
     "argument": (["run", "plain_vs_residual:cifar100"], "no argument 'cifar100'; there are digits, cifar10"),
@@ -238,6 +243,24 @@ def test_bad_input_is_one_line_status_2_and_nothing_written(tmp_path, launch, ca
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_a_pipe_that_closes_does_not_look_like_success(experiment, start):
+    process = start("run", f"--config={experiment}:long")
+    process.stdout.readline()
+    process.stdout.close()
+    with process.stderr:
+        assert process.stderr.read() == ""
+    assert process.wait(timeout=120) == 141
+
+
+@pytest.mark.parametrize("file", ["narrow/seed-0/result.json", "narrow/seed-0/metrics.jsonl", "study.json"])
+def test_a_damaged_file_is_named_in_one_line(tmp_path, experiment, launch, file):
+    assert launch("run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1")[0] == 0
+    (tmp_path / "w" / file).write_text("\u00ff\n")
+    status, output, errors = launch("report", "w")
+    assert (status, output, errors.count("\n")) == (2, "", 1)
+    assert file in errors
+
+
 def test_another_config_in_the_workdir_is_refused_and_the_study_not_touched(tmp_path, experiment, launch):
     line = ["run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1"]
     assert launch(*line)[0] == 0
@@ -268,11 +291,13 @@ def imported(environment, *line):
     return output, set(output.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize("line", [[], ["list"], ["--help"], ["list", "--help"]])
+@pytest.mark.parametrize(
+    "line", [[], ["list"], ["--help"], *([verb, "--help"] for verb in ("list", "run", "report", "evaluate", "prepare"))]
+)
 def test_list_and_help_import_no_jax(environment, line):
     output, modules = imported(environment, *line)
     assert not modules & {"jax", "flax", "numpy", "matplotlib", "tensorflow_datasets", "sklearn", "rich"}
-    assert "plain_vs_residual" in output or "launch.py list" in output
+    assert "launch.py" in output
 
 
 def test_with_no_arguments_it_lists_the_experiments_and_says_how_to_start(launch):

@@ -31,6 +31,16 @@ def test_an_experiment_is_written_in_twenty_lines(tmp_path):
     assert set(runner.build_programs(config)) == {"narrow", "wide"}
 
 
+def test_the_readme_is_finished():
+    assert not re.findall(r"@[A-Z]+@|TODO", (ROOT / "README.md").read_text())
+
+
+@pytest.mark.parametrize("line", re.findall(r"--config\.(\S+=[^\s`,]+)", (ROOT / "README.md").read_text()))
+def test_every_override_in_the_readme_fits(line):
+    config = plan.complete(canon_config.load(ROOT / "experiments" / "plain_vs_residual.py"))
+    plan.arm_configs(plan.override(config, *line.split("=", 1)))
+
+
 @pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()))
 def test_what_the_readme_points_to_exists(path):
     assert (ROOT / path).exists()

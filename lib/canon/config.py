@@ -12,6 +12,7 @@ import ast
 import difflib
 import importlib.util
 import json
+import math
 import re
 import traceback
 from collections.abc import Mapping
@@ -21,6 +22,9 @@ from typing import Any
 from ml_collections import ConfigDict, FieldReference
 
 from canon.errors import UserError
+
+# What these hold is checked by `canon.study.plan`, which knows the catalogs; the file may set any key in them.
+OPEN_SECTIONS = ("model", "optimizer", "schedule", "arms", "claims")
 
 # How ml_collections complains of a key that is set, and of one that is read.
 _UNKNOWN_KEY = re.compile(r"""Key "(.+?)" does not exist|'(.+?)'(?:\n|$)""")
@@ -40,6 +44,7 @@ def default() -> ConfigDict:
 
     config.seeds = 3  # runs of each arm; they use the seeds 0, 1, ..., seeds - 1
 
+    # An entry of a catalog and any of its arguments; those that are not given here take the entry's own defaults.
     config.model = ConfigDict({"name": "mlp"})
     config.optimizer = ConfigDict({"name": "momentum"})
     config.schedule = ConfigDict({"name": "constant"})
@@ -72,7 +77,10 @@ def default() -> ConfigDict:
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs
     config.claims = ConfigDict()  # name -> claim(...)
-    return config.lock()
+    config.lock()
+    for section in OPEN_SECTIONS:
+        config[section].unlock()
+    return config
 
 
 def claim(
@@ -116,8 +124,11 @@ def load(path: Path, argument: str = "") -> ConfigDict:
     Raises:
       UserError: there is no such file, it cannot be run, or it sets a field that does not exist.
     """
+    shown, path = path, path.resolve()
     if not path.is_file():
-        raise UserError(f"there is no experiment file {path}")
+        raise UserError(f"there is no experiment file {shown}")
+    if path.suffix != ".py":
+        raise UserError(f"an experiment file ends in .py, and {shown} does not")
     spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
     module = importlib.util.module_from_spec(spec)
     try:
@@ -125,11 +136,14 @@ def load(path: Path, argument: str = "") -> ConfigDict:
         config = module.get_config(argument) if argument else module.get_config()
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from error
-    except Exception as error:  # whatever a config file may do wrong, its user wants the line and the reason
+    except (
+        Exception,
+        SystemExit,
+    ) as error:  # whatever a config file may do wrong, its user wants the line and the reason
         lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
         if isinstance(error, SyntaxError) and error.filename == str(path):
             lines = [error.lineno]
-        where = f"{path}:{lines[-1]}" if lines else str(path)
+        where = f"{shown}:{lines[-1]}" if lines else str(shown)
         # ml_collections has a "did you mean" of its own: it spans several lines, and knows the keys of one level only.
         cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
         unknown = _UNKNOWN_KEY.match(str(cause.args[0])) if isinstance(cause, KeyError) and cause.args else None
@@ -138,23 +152,54 @@ def load(path: Path, argument: str = "") -> ConfigDict:
             raise UserError(f"{where}: config has no field {key!r}{_nearest_field(key, default())}") from error
         raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
     if not isinstance(config, ConfigDict):
-        raise UserError(f"{path}: get_config must return a ConfigDict, not {type(config).__name__}")
-    _check_against_default(config, path)
+        raise UserError(f"{shown}: get_config must return a ConfigDict, not {type(config).__name__}")
+    try:
+        check(config)
+    except UserError as error:
+        raise UserError(f"{shown}: {error}") from error
     return config.lock()
 
 
-def _check_against_default(config: ConfigDict, path: Path) -> None:
-    """Raises `UserError` unless `config` has exactly the fields of the default, apart from the open sections."""
+def check(config: ConfigDict) -> None:
+    """Raises `UserError` unless `config` has the fields of the default and no others, with values of their types."""
     complete = default()
-    for section, fields in [("", complete), *((k, v) for k, v in complete.items() if isinstance(v, ConfigDict))]:
-        if section in ("model", "optimizer", "schedule", "arms", "claims"):
-            continue
-        given = config[section] if section else config
-        for key in set(given) ^ set(fields):
-            dotted = f"{section}.{key}" if section else key
-            if key in given:
-                raise UserError(f"{path}: config has no field {dotted!r}{_nearest_field(dotted, complete)}")
-            raise UserError(f"{path}: config lacks the field {dotted!r}; start from canon.config.default()")
+    _check_section(config, complete, "", complete)
+
+
+def _check_section(given: ConfigDict, expected: ConfigDict, prefix: str, complete: ConfigDict) -> None:
+    for key in expected:
+        if key not in given:
+            raise UserError(f"config lacks the field {prefix + key!r}; start from canon.config.default()")
+    for key in given:
+        if key not in expected:
+            raise UserError(f"config has no field {prefix + key!r}{_nearest_field(prefix + key, complete)}")
+        if isinstance(expected[key], ConfigDict) != isinstance(given[key], ConfigDict):
+            raise UserError(
+                f"config.{prefix}{key} {'is' if isinstance(expected[key], ConfigDict) else 'is not'} a section"
+            )
+        if not isinstance(expected[key], ConfigDict):
+            check_value(f"config.{prefix}{key}", given[key], expected[key])
+        elif not (prefix == "" and key in OPEN_SECTIONS):
+            _check_section(given[key], expected[key], f"{prefix}{key}.", complete)
+
+
+def check_value(name: str, value: Any, example: Any) -> Any:
+    """`value`, if it is of the type that `example` has; an int passes for a float, and is made one.
+
+    Raises:
+      UserError: it is of another type, or not finite; the message begins with `name`.
+    """
+    if type(example) is float and type(value) is int:
+        value = float(value)
+    wrong = type(value) is not type(example) or (type(value) is float and not math.isfinite(value))
+    if not wrong and type(value) is tuple and example:
+        try:
+            return tuple(check_value(name, element, example[0]) for element in value)
+        except UserError:
+            wrong = True
+    if wrong:
+        raise UserError(f"{name} takes {_describe(type(example), example)}, not {value!r}")
+    return value
 
 
 def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -198,51 +243,35 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     kind = section.get_type(last)
     if issubclass(kind, ConfigDict):
         raise UserError(f"config.{key} is a section; name one of its fields ({', '.join(section[last])})")
+    if text.lower() == "none" and isinstance(dict(section.items(preserve_field_references=True))[last], FieldReference):
+        section[last] = None  # only what is None by default is kept as a reference
+        return
+    example = section[last] if section[last] is not None else kind()
     try:
-        section[last] = _read(text, kind, section[last], optional=_is_optional(section, last))
-    except (ValueError, SyntaxError, TypeError):
-        raise UserError(f"config.{key} takes {_describe(kind, section[last])}, not {text!r}") from None
+        value = _read(text, kind)
+    except (ValueError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError):
+        raise UserError(f"config.{key} takes {_describe(kind, example)}, not {text!r}") from None
+    section[last] = check_value(f"config.{key}", value, example)
 
 
-def _is_optional(section: ConfigDict, key: str) -> bool:
-    return isinstance(section._fields.get(key), FieldReference) or section[key] is None
-
-
-def _read(text: str, kind: type, current: Any, optional: bool = False) -> Any:
-    if optional and text.lower() == "none":
-        return None
+def _read(text: str, kind: type) -> Any:
     if kind is bool:
-        return {"true": True, "false": False}[text.lower()] if text.lower() in ("true", "false") else _refuse()
+        return {"true": True, "false": False}[text.lower()]
     if kind is int:
         number = float(text)  # 64e3 is a whole number too
-        return int(text) if text.lstrip("+-").isdigit() else int(number) if number.is_integer() else _refuse()
+        if not number.is_integer():
+            raise ValueError
+        return int(text) if text.lstrip("+-").isdigit() else int(number)
     if kind is tuple:
         value = ast.literal_eval(text)
-        value = tuple(value) if isinstance(value, tuple | list) else (value,)
-        return _like(value, current)
+        return tuple(value) if isinstance(value, tuple | list) else (value,)
     return kind(text)
-
-
-def _refuse():
-    raise ValueError
-
-
-def _like(value: tuple, current: tuple) -> tuple:
-    """`value` with elements of the kind that `current` has; ints pass as floats."""
-    if not current:
-        return value
-    kind = type(current[0])
-    if kind is float:
-        value = tuple(float(v) if isinstance(v, int) and not isinstance(v, bool) else v for v in value)
-    if any(type(v) is not kind for v in value):
-        raise ValueError
-    return value
 
 
 def _describe(kind: type, current: Any) -> str:
     if kind is tuple:
-        of = f" of {type(current[0]).__name__}s" if current else ""
-        return f"a tuple{of} such as {current!r}"
+        of = {int: " of whole numbers", float: " of numbers", str: " of texts", tuple: " of tuples"}
+        return f"a tuple{of.get(type(current[0]), '') if current else ''}, such as {current!r}"
     return {int: "a whole number", float: "a number", bool: "true or false", str: "text"}.get(kind, kind.__name__)
 
 

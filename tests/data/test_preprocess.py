@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
-from canon.data import pipeline, preprocess
+from canon.data import augment, pipeline, preprocess
 from canon.errors import UserError
 
 
@@ -49,6 +49,15 @@ def test_it_augments_with_a_key_and_not_without(toy_source):
     np.testing.assert_allclose(plain["image"], toy_source.images[batch.index] / 255, atol=1e-7)
     assert (plain["image"] != augmented["image"]).any()
     np.testing.assert_array_equal(augmented["label"], plain["label"])
+
+
+def test_crop_and_flip_draw_from_keys_of_their_own(toy_source):
+    key = jax.random.key(3)
+    crop_key, flip_key = jax.random.split(key)
+    batch = whole_batch(toy_source)
+    plain = preprocess.create(toy_source, "none")(batch, None)["image"]
+    expected = augment.flip(flip_key, augment.pad_crop(crop_key, plain, 2))
+    np.testing.assert_array_equal(preprocess.create(toy_source, "none", 2, True)(batch, key)["image"], expected)
 
 
 @pytest.mark.parametrize("wrong", [{"normalize": "mean"}, {"normalize": "none", "pad_crop": -1}])

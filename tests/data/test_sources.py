@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from sklearn.datasets import load_digits
 
-from canon.data import sources
+from canon.data import pipeline, preprocess, sources
 from canon.data.sources import ArraySource, Subset
 from canon.errors import UserError
 
@@ -62,5 +62,7 @@ def test_images_of_different_shapes_are_refused_by_number(toy_source):
             return {"image": image, "label": self.labels[index]}
 
     ragged = Subset(Ragged(toy_source.images, toy_source.labels, 4), np.arange(103))
-    with pytest.raises(UserError, match="image 42 has the shape"):
-        sources.read(ragged)
+    streamed = pipeline.create(ragged, 103, "stream")
+    for whole in (sources.read, preprocess.statistics, lambda source: streamed.batch(0, 0)):
+        with pytest.raises(UserError, match="image 42 has the shape"):
+            whole(ragged)

@@ -12,9 +12,11 @@ import tensorflow_datasets as tfds
 from canon.data import sources, tfds_source
 from canon.errors import UserError
 
-SHARED = Path(__file__).parents[3] / "shared" / "data" / "tfds"
-REAL = os.environ.get("TFDS_DATA_DIR") or (str(SHARED) if SHARED.is_dir() else "")
-needs_real_data = pytest.mark.skipif(not REAL, reason="no TFDS_DATA_DIR with the real sets")
+REAL = os.environ.get("TFDS_DATA_DIR", "")
+
+
+def needs_real(name):
+    return pytest.mark.skipif(not (REAL and Path(REAL, name).is_dir()), reason=f"no {name} in TFDS_DATA_DIR")
 
 
 class CanonToy(tfds.core.GeneratorBasedBuilder):
@@ -103,9 +105,16 @@ def test_a_set_that_is_stored_as_tfrecord_is_refused_with_the_way_out(toy):
     tfds_source.load.cache_clear()
     with pytest.raises(UserError, match="stored as tfrecord.*launch.py prepare canon_toy"):
         sources.load("canon_toy", "train", toy)
+    with pytest.raises(UserError, match="holds canon_toy as tfrecord already; give another folder"):
+        tfds_source.prepare("canon_toy", toy)
 
 
-@needs_real_data
+def test_a_version_that_does_not_exist_is_refused(toy):
+    with pytest.raises(UserError, match="data set canon_toy:9.9.9 cannot be opened"):
+        sources.load("canon_toy:9.9.9", "train", toy)
+
+
+@needs_real("cifar10")
 def test_cifar10_is_whole_and_in_official_label_order():
     test = sources.read(sources.load("cifar10", "test", REAL))
     assert test.images.shape == (10_000, 32, 32, 3)
@@ -114,20 +123,20 @@ def test_cifar10_is_whole_and_in_official_label_order():
     np.testing.assert_allclose(test.images.mean() / 255, 0.477, atol=1e-3)
 
 
-@needs_real_data
+@needs_real("mnist")
 def test_mnist_has_its_official_class_counts():
     test = sources.read(sources.load("mnist", "test", REAL))
     # LeCun's set: 980 zeros, 1,135 ones, ...
     np.testing.assert_array_equal(np.bincount(test.labels), [980, 1135, 1032, 1010, 982, 892, 958, 1028, 974, 1009])
 
 
-@needs_real_data
+@needs_real("tiny_shakespeare")
 def test_a_set_without_images_is_refused():
     with pytest.raises(UserError, match="tiny_shakespeare is not one of labelled images: it has text"):
         sources.load("tiny_shakespeare", "train", REAL)
 
 
-@needs_real_data
+@needs_real("mnist")
 def test_nothing_of_this_imports_tensorflow():
     sources.load("mnist", "test", REAL)[0]
     assert "tensorflow" not in sys.modules

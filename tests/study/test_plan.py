@@ -31,7 +31,9 @@ def test_an_argument_that_is_none_by_default_still_has_its_type():
     [
         ({"name": "cifar_resnet", "dept": 20}, r"model cifar_resnet has no argument 'dept'; did you mean depth\?"),
         ({"name": "resnet"}, "no model is called 'resnet'; did you mean cifar_resnet"),
-        ({"name": "cifar_resnet", "depth": "deep"}, "config.model.depth takes int, not 'deep'"),
+        ({"depth": 20}, "config.model needs a name, one of cifar_resnet, mlp"),
+        ({"name": 3}, "config.model needs a name"),
+        ({"name": "cifar_resnet", "depth": "deep"}, "config.model.depth takes a whole number, not 'deep'"),
     ],
 )
 def test_a_section_with_a_mistake_is_refused(section, reason):
@@ -104,8 +106,13 @@ def test_an_override_of_an_arm_with_a_mistake_is_refused(tiny_study, key, text, 
         ({"a": {"model": {"hiden": (3,)}}}, "arm a: model mlp has no argument 'hiden'; did you mean hidden"),
         ({"a": {"train": {"stpes": 3}}}, "arm a: config has no field 'train.stpes'; did you mean .*steps"),
         ({"a": {"train": 3}}, "arm a: config.train is a section"),
-        ({"a": {"train": {"steps": "x"}}}, "arm a: config.train.steps takes int, not 'x'"),
+        ({"a": {"train": {"steps": "x"}}}, "arm a: config.train.steps takes a whole number, not 'x'"),
         ({"a": {"seeds": 3}}, "arm a: config has no field 'seeds'"),
+        ({"a": 3}, "config.arms.a takes the fields"),
+        ({"a": {"model": {"hidden": (8.5,)}}}, "arm a: config.model.hidden takes a tuple of whole numbers"),
+        ({"a": {"model": {"hidden": ("a",)}}}, "arm a: config.model.hidden takes a tuple of whole numbers"),
+        ({"a": {"schedule": {"learning_rate": float("nan")}}}, "arm a: config.schedule.learning_rate takes a number"),
+        ({"a": {"model": {"hidden": None}}}, "arm a: config.model.hidden cannot be None"),
     ],
 )
 def test_an_arm_with_a_mistake_is_refused(tiny_config, arms, reason):
@@ -136,7 +143,8 @@ def test_no_seeds_is_refused(tiny_study, seeds):
         ({"metric": "test/eror"}, "no metric 'test/eror'; did you mean test/error"),
         ({"metric": "validation/error"}, "no metric 'validation/error'"),
         ({"tolerance": -0.1}, "tolerance must be at least 0"),
-        ({"statemnt": "x"}, "claim width: make it with .*'statemnt' is amiss"),
+        ({"tolerance": float("inf")}, "claim width: tolerance takes a number"),
+        ({"statemnt": "x"}, "claim width: make it with canon.config.claim"),
     ],
 )
 def test_a_claim_with_a_mistake_is_refused(tiny_study, changes, reason):
@@ -151,6 +159,20 @@ def test_a_claim_on_validation_is_possible_where_there_is_one(tiny_study):
     tiny_study.data.validation_examples = 100
     tiny_study.claims.width.metric = "validation/error"
     plan.check_claims(tiny_study)
+
+
+@pytest.mark.parametrize("panels", [(5,), ("narrow",), (("narrow", 3),)])
+def test_panels_that_are_no_panels_are_refused(tiny_study, panels):
+    tiny_study.figure.panels = panels
+    with pytest.raises(UserError, match="config.figure.panels takes a tuple of tuples"):
+        plan.check_claims(tiny_study)
+
+
+@pytest.mark.parametrize("limit", [0.0, -5.0, 101.0])
+def test_an_axis_that_cannot_be_drawn_is_refused(tiny_study, limit):
+    tiny_study.figure.error_limit = limit
+    with pytest.raises(UserError, match="error_limit"):
+        plan.check_claims(tiny_study)
 
 
 def test_a_panel_of_an_unknown_arm_is_refused(tiny_study):

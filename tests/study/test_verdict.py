@@ -113,7 +113,7 @@ def test_what_the_runs_ran_on_is_theirs_and_differences_are_listed(study, tmp_pa
 
 
 def test_results_survive_the_disk(tmp_path):
-    ended = finished(0.25, math.inf, best_on_validation={"step": 4, "validation/error": 0.5}, seconds=1.5)
+    ended = finished(0.25, math.inf, best_on_validation={"step": 4, "validation/loss": math.inf}, seconds=1.5)
     results.write_result(tmp_path, ended)
     assert results.read_result(tmp_path) == ended
     assert results.read_result(tmp_path / "nowhere") is None

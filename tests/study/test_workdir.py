@@ -35,6 +35,23 @@ def test_another_config_is_refused_with_what_differs_and_nothing_is_touched(stud
     assert contents(tmp_path) == before
 
 
+def test_a_study_comes_back_with_more_seeds_or_its_data_elsewhere_but_not_with_fewer(study, tmp_path):
+    workdir.create(tmp_path / "w", study)
+    study.config.seeds = 9
+    study.config.data.data_dir = "elsewhere"
+    workdir.check(tmp_path / "w", study.config)
+    workdir.create(tmp_path / "w", study)
+    assert workdir.read(tmp_path / "w").config.seeds == 9
+    study.config.seeds = 3
+    with pytest.raises(UserError, match="seeds: 9 there, 3 now"):
+        workdir.check(tmp_path / "w", study.config)
+
+
+def test_a_name_that_no_disk_takes_is_refused(study, tmp_path):
+    with pytest.raises(UserError, match="cannot be used: File name too long"):
+        workdir.check(tmp_path / ("x" * 300), study.config)
+
+
 def test_a_folder_of_something_else_is_refused_and_not_touched(study, tmp_path):
     (tmp_path / "thesis.tex").write_text("x")
     before = contents(tmp_path)

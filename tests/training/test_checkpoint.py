@@ -1,3 +1,5 @@
+import shutil
+
 import jax
 import numpy as np
 import pytest
@@ -44,6 +46,28 @@ def test_another_networks_checkpoint_is_refused(built, tiny_config, tmp_path):
         pytest.raises(UserError, match="checkpoint of step 0 .*cannot be restored"),
     ):
         checkpoints.restore(other.abstract_state)
+
+
+def test_no_flipped_bit_is_loaded_in_silence(built, tmp_path, random):
+    state = built.init(3)
+    with Checkpoints(tmp_path / "whole") as checkpoints:
+        checkpoints.save(state, {})
+    noticed = 0
+    for case in range(20):
+        damaged = tmp_path / str(case)
+        shutil.copytree(tmp_path / "whole", damaged)
+        arrays = max((path for path in damaged.rglob("*") if path.is_file()), key=lambda path: path.stat().st_size)
+        content = bytearray(arrays.read_bytes())
+        content[random.integers(len(content))] ^= 1 << random.integers(8)
+        arrays.write_bytes(content)
+        with Checkpoints(damaged) as checkpoints:
+            try:
+                restored, _ = checkpoints.restore(built.abstract_state)
+            except UserError as error:
+                noticed += "checkpoint of step 0" in str(error)
+            else:  # the bit meant nothing
+                jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert noticed > 5
 
 
 def test_a_folder_without_one_says_so(built, tmp_path):

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from canon.errors import UserError
 from canon.study import plan
 from canon.training import loop, program
 from canon.training.checkpoint import Checkpoints
@@ -66,6 +67,33 @@ def test_seeds_share_the_compiled_steps_and_differ_in_what_they_find(tiny_config
     losses = [loop.train(built, seed, tmp_path / str(seed)).metrics["train/loss"] for seed in range(3)]
     assert len(set(losses)) == 3
     assert built.train_step._cache_size() == built.evaluation_step._cache_size() == 1
+
+
+def test_the_seconds_of_an_interrupted_run_add_up(tiny_config, tmp_path):
+    built = build(tiny_config)
+    with pytest.raises(loop.Interrupted):
+        loop.train(built, 0, tmp_path, should_stop=stop_after(5))
+    with Checkpoints(tmp_path / loop.CHECKPOINT_FOLDER) as checkpoints:
+        first = checkpoints.restore(built.abstract_state)[1]["seconds"]
+    # The second launch finds the step compiled: alone it would need less.
+    assert loop.train(built, 0, tmp_path).seconds > first > 0
+
+
+def test_a_run_whose_metrics_were_lost_is_not_called_finished(tiny_config, tmp_path):
+    built = build(tiny_config)
+    loop.train(built, 0, tmp_path)
+    (tmp_path / RESULT_FILE).unlink()
+    (tmp_path / "metrics.jsonl").write_text("")
+    with pytest.raises(UserError, match="metrics of step 12 are not recorded"):
+        loop.train(built, 0, tmp_path)
+    assert not (tmp_path / RESULT_FILE).exists()
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", "null", '{"status": "finished"}'])
+def test_a_damaged_result_is_named(tmp_path, text):
+    (tmp_path / RESULT_FILE).write_text(text)
+    with pytest.raises(UserError, match=r"result\.json cannot be read"):
+        read_result(tmp_path)
 
 
 def test_a_finished_run_is_read_and_not_trained(tiny_config, tmp_path):

@@ -2,6 +2,7 @@ import json
 
 import pytest
 
+from canon.errors import UserError
 from canon.training.recorder import METRICS_FILE, Recorder, read_metrics
 
 
@@ -43,7 +44,21 @@ def test_event_files_hold_the_same_numbers(tmp_path):
     event_file_loader = pytest.importorskip(
         "tensorboard.backend.event_processing.event_accumulator", reason="TensorBoard, the oracle, is not installed"
     )
-    record(tmp_path, 0, [1, 2])
+    record(tmp_path, 0, [1, 2, 3, 4])
+    record(tmp_path, 2, [3, 4])  # a later launch comes to 3 and 4 again
     events = event_file_loader.EventAccumulator(str(tmp_path))
     events.Reload()
-    assert [(e.step, round(e.value, 6)) for e in events.Scalars("batch/loss")] == [(1, 0.1), (2, 0.2)]
+    expected = [(step, step / 10) for step in (1, 2, 3, 4)]
+    assert [(e.step, round(e.value, 6)) for e in events.Scalars("batch/loss")] == expected
+
+
+@pytest.mark.parametrize("damage", ["3", "{}", "[]", '{"step": "x"}', "\xff", "nonsense"])
+def test_a_damaged_line_is_named_and_nothing_is_thrown_away(tmp_path, damage):
+    record(tmp_path, 0, [1, 2, 3])
+    path = tmp_path / METRICS_FILE
+    lines = path.read_text().splitlines()
+    path.write_bytes("\n".join([lines[0], damage, lines[2], ""]).encode("latin-1"))
+    before = path.read_bytes()
+    with pytest.raises(UserError, match=r"metrics\.jsonl:2 is damaged"):
+        Recorder(tmp_path, 3)
+    assert path.read_bytes() == before

@@ -87,6 +87,16 @@ def test_the_logged_learning_rate_is_the_schedules(parts):
     np.testing.assert_allclose(metrics["learning_rate"].compute(), 0.07, rtol=1e-6)
 
 
+def test_augmentation_and_model_draw_from_keys_of_their_own(parts, toy_source):
+    step, _, begin, batches = parts
+    state, batch = begin(0), batches.batch(0, 0)
+    augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))
+    task = Classification(models.create("mlp", hidden=(16,), dropout_rate=0.3, num_classes=4))
+    seen = preprocess.create(toy_source, "none", pad_crop=1, flip=True)(batch, augment_key)
+    expected, _ = task.loss(state.params, {}, seen, model_key, train=True)
+    np.testing.assert_allclose(step(state, batch)[1]["loss"].compute(), expected, rtol=1e-5)
+
+
 def test_evaluation_neither_augments_nor_drops(parts):
     _, evaluate, begin, batches = parts
     batch = batches.batch(0, 0)

@@ -5,9 +5,6 @@ from pathlib import Path
 from canon.commands import arguments as command_line
 from canon.commands import runtime
 from canon.errors import UserError
-from canon.study import workdir
-from canon.training import loop, program
-from canon.training.checkpoint import Checkpoints
 
 DESCRIPTION = "Loads the newest checkpoint of a run and prints its loss and error over every example of each split."
 
@@ -18,6 +15,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="WORKDIR/ARM/seed-N")
     parser.add_argument("--split", help="one split only: train, validation or test")
     options = parser.parse_args(arguments)
+
+    from canon.study import workdir
+    from canon.training import loop, program
+    from canon.training.checkpoint import Checkpoints
 
     arm, seed, config = workdir.read_run_config(options.run)
     checkpoints = options.run / loop.CHECKPOINT_FOLDER

@@ -15,19 +15,21 @@ def main(arguments: list[str], experiments: Path) -> int:
     """Prints the list and how to start."""
     command_line.Parser("list", DESCRIPTION).parse_args(arguments)
     for name in command_line.names(experiments):
-        path = experiments / f"{name}.py"
         try:
-            config = canon_config.load(path)
+            print(_entry(name, experiments / f"{name}.py"), end="\n\n")
         except UserError as error:  # one broken file must not hide the others
             print(f"{name}\n  cannot be listed: {error}\n")
-            continue
-        print(f"{config.title or name}\n  {config.paper}")
-        ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
-        width = max(len(way) for way in ways)
-        for way in ways:
-            variant = canon_config.load(path, way.partition(":")[2])
-            size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
-            print(f"    {way:{width}}  {variant.data.source:10} {size}, {variant.cost}")
-        print()
     print("To start one: launch.py run NAME. What else there is: launch.py --help")
     return 0
+
+
+def _entry(name: str, path: Path) -> str:
+    config = canon_config.load(path)
+    lines = [config.title or name, f"  {config.paper}"]
+    ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
+    width = max(len(way) for way in ways)
+    for way in ways:
+        variant = canon_config.load(path, way.partition(":")[2])
+        size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
+        lines.append(f"    {way:{width}}  {variant.data.source:10} {size}, {variant.cost}")
+    return "\n".join(lines)

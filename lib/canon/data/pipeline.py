@@ -16,7 +16,7 @@ import grain
 import jax
 import numpy as np
 
-from canon.data.sources import Source, read
+from canon.data.sources import Source, read, stack
 from canon.errors import UserError
 
 Batch = Any
@@ -95,10 +95,12 @@ class ResidentPipeline:
     Attributes:
       arrays: `image` and `label`, on the device.
       batch_size: examples of a training batch.
+      batch_sharding: where the examples of an evaluation batch go.
     """
 
     arrays: dict[str, jax.Array]
     batch_size: int
+    batch_sharding: jax.sharding.Sharding | None = None
 
     @property
     def size(self) -> int:
@@ -113,7 +115,7 @@ class ResidentPipeline:
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
         for index, mask in _evaluation_indices(self.size, batch_size):
             # Gathered here and not in the step: splits of different sizes would each compile the network once more.
-            yield _gather(Resident(self.arrays, index)) | {"mask": mask}
+            yield jax.device_put(_gather(Resident(self.arrays, index)), self.batch_sharding) | {"mask": mask}
 
 
 @dataclass(frozen=True)
@@ -129,7 +131,7 @@ class StreamedPipeline:
 
     source: Source
     batch_size: int
-    threads: int = 16
+    threads: int = 4
     ahead: int = 4
 
     @property
@@ -153,11 +155,8 @@ class StreamedPipeline:
         return iter(grain.MapDataset.source(loads).map(lambda load: load()).to_iter_dataset(options))
 
     def _read(self, index: np.ndarray) -> Batch:
-        chosen = self.source.__getitems__([int(i) for i in index])
-        return {
-            "image": np.stack([example["image"] for example in chosen]),
-            "label": np.array([example["label"] for example in chosen], np.int32),
-        }
+        images, labels = stack(self.source, [int(i) for i in index])
+        return {"image": images, "label": labels}
 
 
 def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -174,13 +173,22 @@ def fits_on_device(source: Source) -> bool:
     return len(source) * int(np.prod(source.image_shape)) <= memory / 4
 
 
-def create(source: Source, batch_size: int, placement: str = "auto") -> Pipeline:
+def create(
+    source: Source,
+    batch_size: int,
+    placement: str = "auto",
+    sharding: jax.sharding.Sharding | None = None,
+    batch_sharding: jax.sharding.Sharding | None = None,
+) -> Pipeline:
     """The pipeline of a source.
 
     Args:
       source: the examples.
       batch_size: examples of a training batch.
       placement: `device`, `stream`, or `auto`: on the device where it fits.
+      sharding: where resident examples stay. It must be where the step wants them, or every step copies the whole set;
+        the default is the first device.
+      batch_sharding: where the examples of an evaluation batch go; likewise.
 
     Raises:
       UserError: the placement is none of these, or a batch is larger than the set.
@@ -192,4 +200,6 @@ def create(source: Source, batch_size: int, placement: str = "auto") -> Pipeline
     if placement == "stream" or (placement == "auto" and not fits_on_device(source)):
         return StreamedPipeline(source, batch_size)
     data = read(source)
-    return ResidentPipeline(jax.device_put({"image": data.images, "label": data.labels}), batch_size)
+    return ResidentPipeline(
+        jax.device_put({"image": data.images, "label": data.labels}, sharding), batch_size, batch_sharding
+    )

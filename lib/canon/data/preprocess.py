@@ -8,7 +8,7 @@ from jax import numpy as jnp
 
 from canon.data import augment
 from canon.data.pipeline import Batch, examples
-from canon.data.sources import Source
+from canon.data.sources import Source, stack
 from canon.errors import UserError
 
 Preprocess = Callable[[Batch, jax.Array | None], dict[str, jax.Array]]
@@ -22,8 +22,7 @@ def statistics(source: Source, chunk: int = 1000) -> tuple[np.ndarray, np.ndarra
     total = np.zeros(source.image_shape)
     squares = np.zeros(source.image_shape)
     for start in range(0, len(source), chunk):
-        chosen = source.__getitems__(range(start, min(start + chunk, len(source))))
-        images = np.stack([example["image"] for example in chosen]) / 255.0
+        images = stack(source, range(start, min(start + chunk, len(source))))[0] / 255.0
         total += images.sum(axis=0)
         squares += np.square(images).sum(axis=0)
     mean = total / len(source)

@@ -94,14 +94,24 @@ def read(source: Source, chunk: int = 1000) -> ArraySource:
     labels = np.empty(len(source), np.int32)
     for start in range(0, len(source), chunk):
         indices = range(start, min(start + chunk, len(source)))
-        for i, example in zip(indices, source.__getitems__(indices), strict=True):
-            if example["image"].shape != source.image_shape:
-                raise UserError(
-                    f"image {i} has the shape {example['image'].shape}, the first one {source.image_shape}: "
-                    "a set of images of different sizes needs a resize, which is not supported yet"
-                )
-            images[i], labels[i] = example["image"], example["label"]
+        images[indices.start : indices.stop], labels[indices.start : indices.stop] = stack(source, indices)
     return ArraySource(images, labels, source.num_classes)
+
+
+def stack(source: Source, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+    """The images and labels of some examples: `[len(indices), height, width, channels]`, `[len(indices)]` int32.
+
+    Raises:
+      UserError: an image has another shape than the source says.
+    """
+    examples = source.__getitems__(indices)
+    for i, example in zip(indices, examples, strict=True):
+        if example["image"].shape != source.image_shape:
+            raise UserError(
+                f"image {i} has the shape {example['image'].shape}, the first one {source.image_shape}: "
+                "a set of images of different sizes needs a resize, which is not supported yet"
+            )
+    return np.stack([e["image"] for e in examples]), np.array([e["label"] for e in examples], np.int32)
 
 
 def digits(split: str) -> ArraySource:

@@ -16,9 +16,6 @@ import tensorflow_datasets as tfds
 from canon.data.sources import Example
 from canon.errors import UserError, did_you_mean
 
-# What TFDS may raise for a name that it does not know, or does not take for one.
-_UNKNOWN_NAME = (tfds.core.registered.DatasetNotFoundError, ValueError, ImportError)
-
 
 @dataclass(frozen=True)
 class TfdsSource:
@@ -50,15 +47,18 @@ class TfdsSource:
 
 
 def builder(name: str, data_dir: str = "", **kwargs: Any) -> tfds.core.DatasetBuilder:
-    """The TFDS builder of the set `name`. Raises `UserError` where TFDS knows no such set."""
+    """The TFDS builder of the set `name`. Raises `UserError` where TFDS knows no such set, or cannot open it."""
     try:
         return tfds.builder(name, data_dir=data_dir or None, **kwargs)
-    except _UNKNOWN_NAME:
+    except tfds.core.registered.DatasetNotFoundError:
         known = tfds.list_builders(with_community_datasets=False)
         raise UserError(
             f"no data set is called {name!r}{did_you_mean(name, ['digits', *known])} "
             "(there are digits and the sets of TensorFlow Datasets, by their official names)"
         ) from None
+    except Exception as error:  # whatever is wrong with a name's version or config, or with what lies on disk
+        reason = " ".join(str(error).split())[:200]
+        raise UserError(f"data set {name} cannot be opened: {type(error).__name__}: {reason}") from error
 
 
 @functools.cache
@@ -73,7 +73,7 @@ def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
     if file_format is not tfds.core.FileFormat.ARRAY_RECORD:
         raise UserError(
             f"data set {name} in {found.data_dir} is stored as {file_format.value}, which cannot be read without "
-            f"TensorFlow; it is wanted as array_record: {how}"
+            f"TensorFlow; prepare it as array_record in another folder: `launch.py prepare {name} --data_dir=DIR`"
         )
     features = dict(found.info.features)
     image, label = features.get("image"), features.get("label")
@@ -95,9 +95,15 @@ def prepare(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:
     Raises:
       UserError: TFDS knows no such set, or the download or the preparation failed.
     """
+    found = builder(name, data_dir)
+    if found.is_prepared():
+        if found.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
+            return found
+        raise UserError(
+            f"{found.data_dir} holds {name} as {found.info.file_format.value} already; "
+            f"give another folder: launch.py prepare {name} --data_dir=DIR"
+        )
     wanted = builder(name, data_dir, file_format="array_record")
-    if wanted.is_prepared() and wanted.info.file_format is tfds.core.FileFormat.ARRAY_RECORD:
-        return wanted
     # Its own sets encode their images with TensorFlow, which shows only after a download that may take hours.
     if type(wanted).__module__.startswith("tensorflow_datasets.") and not importlib.util.find_spec("tensorflow"):
         raise UserError(_needs(name, "tensorflow"))

@@ -35,4 +35,4 @@ class MLP(nn.Module):
         for i, units in enumerate(self.hidden, start=1):
             x = nn.relu(nn.Dense(units, kernel_init=he_normal, name=f"hidden{i}")(x))
             x = nn.Dropout(self.dropout_rate, deterministic=not train)(x)
-        return nn.Dense(self.num_classes, name="classifier")(x)
+        return nn.Dense(self.num_classes, name="classifier")(x)  # no rectifier follows: variance 1 / fan_in

@@ -1,6 +1,7 @@
 """The figures of a report."""
 
 import io
+import math
 from pathlib import Path
 
 import matplotlib
@@ -11,6 +12,7 @@ from ml_collections import ConfigDict
 from canon import files
 from canon.study import plan
 from canon.training.recorder import read_metrics
+from canon.training.result import DIVERGED, read_result
 
 FIGURES_FOLDER = "figures"
 
@@ -30,7 +32,7 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, arms in zip(all_axes, panels, strict=True):
         for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
-            seeds = [read_metrics(run.directory) for run in runs if run.arm == arm]
+            seeds = [_recorded(run.directory) for run in runs if run.arm == arm]
             _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0)
             _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
         axes.set_xlabel("step")
@@ -46,11 +48,24 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     return figure
 
 
-def _draw(axes, seeds: list[list[dict]], key: str, colour: str, **style) -> None:
-    """The mean of a metric over the seeds at the steps that every seed has, and its range."""
-    curves = [{line["step"]: line[key] for line in lines if line.get(key) is not None} for lines in seeds if lines]
-    curves = [curve for curve in curves if curve] or [{}]
-    steps = sorted(set.intersection(*(set(curve) for curve in curves)))
+def _recorded(directory: Path) -> tuple[list[dict], float]:
+    """A run's lines, and the step at which it diverged (infinite where it did not)."""
+    result = read_result(directory)
+    return read_metrics(directory), result.step if result and result.status == DIVERGED else math.inf
+
+
+def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **style) -> None:
+    """The mean of an error over the seeds at the steps that every seed has, and its range.
+
+    A run that diverged stays on the figure: from there on its error is 1, as in its result.
+    """
+    every_step = {line["step"] for lines, _ in seeds for line in lines if key in line}
+    curves = []
+    for lines, diverged_at in seeds:
+        curve = {line["step"]: line[key] for line in lines if line.get(key) is not None and line["step"] < diverged_at}
+        curve |= {step: 1.0 for step in every_step if step >= diverged_at}
+        curves += [curve] if curve else []
+    steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     if not steps:
         return
     values = 100 * np.array([[curve[step] for step in steps] for curve in curves])

@@ -27,7 +27,7 @@ NAMED_SECTIONS = {
 }
 
 # The fields that a single run is made of. The others describe the study.
-_RUN_FIELDS = (*NAMED_SECTIONS, "data", "train", "parallel")
+RUN_FIELDS = (*NAMED_SECTIONS, "data", "train", "parallel")
 
 # An arm's name is a folder's name, in the workdir and in the report.
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -57,6 +57,8 @@ def complete(config: ConfigDict) -> ConfigDict:
 
 def _complete_section(kind: str, given: ConfigDict) -> ConfigDict:
     table, own = NAMED_SECTIONS[kind]
+    if not isinstance(given.get("name"), str):
+        raise UserError(f"config.{kind} needs a name, one of {', '.join(sorted(table))}")
     factory = catalog.look_up(kind, table, given["name"])
     known = {a: _field(factory, a, value) for a, value in catalog.arguments(factory).items() if a != own}
     section = ConfigDict({"name": given["name"], **known})
@@ -85,10 +87,11 @@ def _field(factory: Any, argument: str, default: Any) -> Any:
 
 
 def _set(section: ConfigDict, key: str, value: Any, dotted: str) -> None:
-    try:
-        section[key] = value
-    except TypeError:
-        raise UserError(f"config.{dotted} takes {section.get_type(key).__name__}, not {value!r}") from None
+    if value is not None:
+        example = section[key] if section[key] is not None else section.get_type(key)()
+        section[key] = canon_config.check_value(f"config.{dotted}", value, example)
+    elif section[key] is not None:
+        raise UserError(f"config.{dotted} cannot be None")
 
 
 def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDict:
@@ -168,9 +171,11 @@ def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """
     if not config.arms:
         raise UserError("the study has no arms: set config.arms to a dict from names to the fields that they change")
-    base = ConfigDict({field: config[field] for field in _RUN_FIELDS}).lock()
+    base = ConfigDict({field: config[field] for field in RUN_FIELDS}).lock()
     configs = {}
     for name, changes in config.arms.items():
+        if not isinstance(changes, ConfigDict):
+            raise UserError(f"config.arms.{name} takes the fields that the arm changes, not {changes!r}")
         if not _ARM_NAME.fullmatch(name):
             raise UserError(
                 f"an arm cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -"
@@ -190,14 +195,15 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
 
 
 def check_claims(config: ConfigDict) -> None:
-    """Raises `UserError` unless every claim and every panel of the figure speaks of arms and metrics that exist."""
+    """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
     splits = ["train", "test"] + ["validation"] * bool(config.data.validation_examples)
     metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss")]
-    template = set(canon_config.claim(statement="", higher="", lower=""))
+    template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():
-        if set(claim) != template:
-            wrong = sorted(set(claim) ^ template)
-            raise UserError(f"claim {name}: make it with canon.config.claim(...); {wrong[0]!r} is amiss")
+        if not isinstance(claim, ConfigDict) or set(claim) != set(template):
+            raise UserError(f"claim {name}: make it with canon.config.claim(...), which has {', '.join(template)}")
+        for field in template:
+            canon_config.check_value(f"claim {name}: {field}", claim[field], template[field])
         for arm in (claim.higher, claim.lower):
             if arm not in config.arms:
                 raise UserError(
@@ -210,6 +216,11 @@ def check_claims(config: ConfigDict) -> None:
             )
         if not claim.tolerance >= 0:
             raise UserError(f"claim {name}: the tolerance must be at least 0, not {claim.tolerance}")
-    for arm in (arm for panel in config.figure.panels for arm in panel):
-        if arm not in config.arms:
-            raise UserError(f"figure.panels speaks of the arm {arm!r}{did_you_mean(arm, config.arms)}, which is none")
+    for panel in config.figure.panels:
+        canon_config.check_value("config.figure.panels", (panel,), (("",),))
+        for arm in panel:
+            if arm not in config.arms:
+                nearest = did_you_mean(arm, config.arms)
+                raise UserError(f"config.figure.panels speaks of the arm {arm!r}{nearest}, which is none")
+    if not 0 < config.figure.error_limit <= 100:
+        raise UserError(f"config.figure.error_limit must be above 0 and at most 100, not {config.figure.error_limit}")

@@ -1,6 +1,6 @@
 """Training the runs of a study, one after another."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Protocol
 
 from ml_collections import ConfigDict
@@ -20,9 +20,14 @@ class StudyObserver(loop.Observer, Protocol):
     def run_ended(self, run: Run, result: Result) -> None: ...
 
 
-def build_programs(config: ConfigDict) -> dict[str, Program]:
-    """The program of every arm. Reads data, compiles and writes nothing. Raises `UserError` for what does not fit."""
-    return {arm: program.build(arm_config) for arm, arm_config in plan.arm_configs(config).items()}
+def build_programs(config: ConfigDict, arms: Collection[str] | None = None) -> dict[str, Program]:
+    """The programs of `arms`, or of all. Reads data, compiles and writes nothing.
+
+    Raises:
+      UserError: something in the config does not exist or does not fit.
+    """
+    configs = plan.arm_configs(config)
+    return {arm: program.build(own) for arm, own in configs.items() if arms is None or arm in arms}
 
 
 def run(
@@ -49,3 +54,5 @@ def run(
             workdir.write_run_config(run.directory, run.arm, run.seed, programs[run.arm].config)
             result = loop.train(programs[run.arm], run.seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
+        if should_stop() and run is not runs[-1]:
+            raise loop.Interrupted(result.step)

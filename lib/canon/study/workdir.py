@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from canon import config as canon_config
 from canon import files
 from canon.errors import UserError
+from canon.study import plan
 
 STUDY_FILE = "study.json"
 RUN_FILE = "config.json"
@@ -45,10 +46,23 @@ class Study:
 def check(workdir: Path, config: ConfigDict) -> None:
     """Raises `UserError` unless a study of `config` can go into `workdir`: new or empty, or its own from before.
 
+    A study may come back with more seeds, and with its data in another place: the runs that are there remain its own.
     It writes nothing.
     """
+    try:
+        _check(workdir, config)
+    except OSError as error:
+        raise UserError(f"--workdir {workdir} cannot be used: {error.strerror}") from error
+
+
+def _check(workdir: Path, config: ConfigDict) -> None:
     if (workdir / STUDY_FILE).exists():
-        different = canon_config.differences(read(workdir).config, config)
+        there = read(workdir).config
+        different = canon_config.differences(there, config)
+        for key in _MAY_CHANGE:
+            different.pop(key, None)
+        if config.seeds >= there.seeds:
+            different.pop("seeds", None)
         if different:
             shown = [f"{key}: {old!r} there, {new!r} now" for key, (old, new) in list(different.items())[:3]]
             more = f", and {len(different) - 3} more" if len(different) > 3 else ""
@@ -66,8 +80,14 @@ def check(workdir: Path, config: ConfigDict) -> None:
         raise UserError(f"--workdir {workdir} cannot be written: {parent} is not a folder that you may write to")
 
 
+# Where the data is read from, and how it comes to the device: no result depends on it.
+_MAY_CHANGE = ("data.data_dir", "data.placement")
+
+
 def create(workdir: Path, study: Study) -> None:
     """Makes the workdir and says in it what it is for. Raises `UserError` where the disk refuses."""
+    if (workdir / STUDY_FILE).exists() and not canon_config.differences(read(workdir).config, study.config):
+        return
     content = {
         "experiment": study.experiment,
         "argument": study.argument,
@@ -89,14 +109,16 @@ def read(workdir: Path) -> Study:
         raise UserError(f"{workdir} is not the workdir of a study: it has no {STUDY_FILE}")
     try:
         content = json.loads(path.read_text())
-        return Study(
+        study = Study(
             experiment=content["experiment"],
             argument=content["argument"],
             config=canon_config.from_json(json.dumps(content["config"])),
             protocol=content["protocol"] and canon_config.from_json(json.dumps(content["protocol"])),
             command=content["command"],
         )
-    except (ValueError, KeyError, TypeError) as error:
+        canon_config.check(study.config)
+        return study
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a study: {type(error).__name__}: {error}") from error
 
 
@@ -114,6 +136,10 @@ def read_run_config(directory: Path) -> tuple[str, int, ConfigDict]:
         raise UserError(f"{directory} is not the folder of a run: it has no {RUN_FILE} (it is WORKDIR/ARM/seed-N)")
     try:
         content = json.loads(path.read_text())
-        return content["arm"], content["seed"], canon_config.from_json(json.dumps(content["config"]))
-    except (ValueError, KeyError, TypeError) as error:
+        config = canon_config.from_json(json.dumps(content["config"]))
+        canon_config.check(ConfigDict({**canon_config.default(), **config}))  # a run has a part of a study's fields
+        if missing := set(plan.RUN_FIELDS) - set(config):
+            raise KeyError(*sorted(missing))
+        return content["arm"], content["seed"], config
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read as a run: {type(error).__name__}: {error}") from error

@@ -1,8 +1,11 @@
 """Checkpoints of a run, through Orbax: the train state, and what the loop had not written down yet."""
 
+import zlib
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import orbax.checkpoint as ocp
 
 from canon.errors import UserError
@@ -37,6 +40,7 @@ class Checkpoints:
         """Saves the state at its own step, unless that is saved already, together with what JSON can hold."""
         step = int(state.step)
         if step != self._manager.latest_step():
+            progress = progress | {_CHECKSUMS: _checksums(state)}
             self._manager.save(
                 step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
             )
@@ -45,19 +49,33 @@ class Checkpoints:
         """The newest checkpoint, in the shapes and places of `template`.
 
         Raises:
-          UserError: there is none, or it holds another tree of arrays than the template.
+          UserError: there is none, it is damaged, or it holds another tree of arrays than the template.
         """
         step = self.latest_step()
         if step is None:
             raise UserError(f"there is no checkpoint in {self._manager.directory}")
+        where = f"the checkpoint of step {step} in {self._manager.directory}"
+        way_out = "move its folder away to go on from the one before"
         try:
             restored = self._manager.restore(
                 step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore())
             )
-        except (ValueError, KeyError, TypeError, OSError) as error:
+            expected = restored.progress.pop(_CHECKSUMS)
+        except Exception as error:  # Orbax and TensorStore raise whatever they come across
             reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"the checkpoint of step {step} in {self._manager.directory} cannot be restored ({reason}); "
-                f"move its folder away to go on from the one before"
-            ) from error
+            raise UserError(f"{where} cannot be restored ({reason}); {way_out}") from error
+        found = _checksums(restored.state)
+        damaged = [leaf for leaf in expected.keys() | found.keys() if expected.get(leaf) != found.get(leaf)]
+        if damaged:
+            raise UserError(f"{where} is damaged: {min(damaged)} is not what was saved; {way_out}")
         return restored.state, restored.progress
+
+
+# Orbax reads an array with a flipped bit without a word, so every leaf's checksum is kept beside it.
+_CHECKSUMS = "crc32"
+
+
+def _checksums(state: TrainState) -> dict[str, int]:
+    """The CRC-32 of every leaf's bytes, by its path."""
+    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
+    return {jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf)) for path, leaf in leaves}

@@ -15,12 +15,12 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version()} | {package: metadata.version(package) for package in _PACKAGES}
 
 
-def hardware() -> dict[str, str | int]:
-    """The devices that jax uses, the processor's name, and how many cores this process may run on."""
-    devices = jax.devices()
+def hardware(devices: int) -> dict[str, str | int]:
+    """The kind of device, how many of them a run uses, the processor, and the cores that this process may run on."""
+    device = jax.local_devices()[0]
     return {
-        "device": devices[0].device_kind if devices[0].platform != "cpu" else "cpu",
-        "devices": len(devices),
+        "device": "cpu" if device.platform == "cpu" else device.device_kind,
+        "devices": devices,
         "processor": _processor(),
         "cores": len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1,
     }

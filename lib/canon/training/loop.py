@@ -81,7 +81,7 @@ def train(
         directory.mkdir(parents=True, exist_ok=True)
         with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints:
             result = _train(program, seed, directory, checkpoints, observer, should_stop)
-        result = replace(result, versions=environment.versions(), hardware=environment.hardware())
+        result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
         write_result(directory, result)
     return result
 

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from canon import models, optimizers, schedules
@@ -41,9 +42,17 @@ class Program:
 
     @property
     def evaluation_batch_size(self) -> int:
-        """`train.evaluation_batch_size`, up to the next multiple of the devices."""
-        devices = self.config.parallel.devices or jax.local_device_count()
-        return -(-self.config.train.evaluation_batch_size // devices) * devices
+        """`train.evaluation_batch_size`, but no more than the largest split, up to the next multiple of the devices."""
+        wanted = min(self.config.train.evaluation_batch_size, max(p.size for p in self.pipelines.values()))
+        return -(-wanted // self.devices) * self.devices
+
+    @property
+    def devices(self) -> int:
+        """How many devices it runs on."""
+        return self.config.parallel.devices or jax.local_device_count()
+
+
+_MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
 @functools.lru_cache(maxsize=4)
@@ -57,11 +66,12 @@ def _splits(data: FrozenConfigDict) -> dict[str, Source]:
 
 # Arms that differ in the model alone share one copy of the data.
 @functools.lru_cache(maxsize=1)
-def _pipelines(data: FrozenConfigDict, batch_size: int) -> dict[str, Pipeline]:
+def _pipelines(data: FrozenConfigDict, batch_size: int, mesh: Mesh) -> dict[str, Pipeline]:
     splits = _splits(data)
-    train = pipelines.create(splits["train"], batch_size, data.placement)
+    places = parallel.replicated(mesh), parallel.split(mesh)
+    train = pipelines.create(splits["train"], batch_size, data.placement, *places)
     rest = {
-        name: pipelines.create(source, min(batch_size, len(source)), data.placement)
+        name: pipelines.create(source, min(batch_size, len(source)), data.placement, *places)
         for name, source in splits.items()
         if name != "train"
     }
@@ -77,6 +87,8 @@ def _check(train: ConfigDict) -> None:
     for name in ("batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every", "evaluation_batch_size"):
         if train[name] < 1:
             raise UserError(f"train.{name} must be at least 1, not {train[name]}")
+    if train.steps > _MOST_STEPS:
+        raise UserError(f"train.steps must be at most {_MOST_STEPS:,}, not {train.steps:,}")
 
 
 def build(config: ConfigDict) -> Program:
@@ -94,7 +106,7 @@ def build(config: ConfigDict) -> Program:
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
 
-    batches = _pipelines(data, config.train.batch_size)
+    batches = _pipelines(data, config.train.batch_size, mesh)
     prepare = _preprocess(data)
     example = batches["train"].batch(seed=0, step=0)
     seen = jax.eval_shape(lambda batch: prepare(batch, None), example)

@@ -1,27 +1,36 @@
 """A run's metrics on disk: `metrics.jsonl`, one line per recorded step, and TensorBoard event files beside it."""
 
 import json
+import math
 from pathlib import Path
 from typing import Any
 
 from tensorboardX import SummaryWriter
 
 from canon import files
+from canon.errors import UserError
 
 METRICS_FILE = "metrics.jsonl"
 
 
 def read_metrics(directory: Path) -> list[dict[str, Any]]:
-    """The lines of a run's `metrics.jsonl`, in order; a last line that a crash cut short is left out."""
+    """The lines of a run's `metrics.jsonl`, in order; a last line that a crash cut short is left out.
+
+    Raises:
+      UserError: any other line is damaged.
+    """
     path = directory / METRICS_FILE
     if not path.exists():
         return []
+    whole = path.read_bytes().split(b"\n")[:-1]  # what no newline ends was cut short
     lines = []
-    for line in path.read_text().splitlines():
+    for number, text in enumerate(whole, start=1):
         try:
-            lines.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
+            line = json.loads(text)
+            line["step"] = int(line["step"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise UserError(f"{path}:{number} is damaged; remove the run's folder to train it again") from error
+        lines.append(line)
     return lines
 
 
@@ -36,7 +45,8 @@ class Recorder:
         kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
         files.write(directory / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
         self._lines = open(directory / METRICS_FILE, "a")  # noqa: SIM115  closed on leaving
-        self._events = SummaryWriter(str(directory), purge_step=first_step + 1)
+        # The suffix keeps two launches within one second from writing to one file.
+        self._events = SummaryWriter(str(directory), purge_step=first_step + 1, filename_suffix=f".{first_step}")
 
     def __enter__(self) -> "Recorder":
         return self
@@ -50,4 +60,5 @@ class Recorder:
         self._lines.write(json.dumps(files.finite({"step": step} | values), allow_nan=False) + "\n")
         self._lines.flush()
         for name, value in values.items():
-            self._events.add_scalar(name, value, step)
+            if math.isfinite(value):
+                self._events.add_scalar(name, value, step)

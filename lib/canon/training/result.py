@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from canon import files
+from canon.errors import UserError
 
 RESULT_FILE = "result.json"
 FINISHED = "finished"
@@ -25,7 +26,7 @@ class Result:
         loss infinite: its network predicts nothing.
       best_on_validation: the step with the lowest validation error, and the metrics there; empty without a validation
         split.
-      seconds: spent on this run, over all launches, compiling included.
+      seconds: spent on this run, compiling included, over all launches; what a kill made it do twice counts once.
       compile_seconds: of the launch that began it, until its first step was done: initialising and compiling.
       versions: of Python and of the packages that computed, in the launch that ended it.
       hardware: what that launch ran on.
@@ -42,7 +43,13 @@ class Result:
 
 
 def finished(step: int, lines: list[dict[str, Any]], seconds: float, compile_seconds: float) -> Result:
-    """The result of a run that reached its last step, from its recorded lines."""
+    """The result of a run that reached its last step, from its recorded lines.
+
+    Raises:
+      UserError: the lines do not end with that step.
+    """
+    if not lines or lines[-1]["step"] != step or "train/error" not in lines[-1]:
+        raise UserError(f"the metrics of step {step} are not recorded; remove the run's folder to train it again")
     validated = [line for line in lines if line.get("validation/error") is not None]
     best = min(validated, key=lambda line: line["validation/error"], default=None)
     return Result(
@@ -72,9 +79,16 @@ def write_result(directory: Path, result: Result) -> None:
 
 
 def read_result(directory: Path) -> Result | None:
-    """How the run in `directory` ended, or None while it has not."""
+    """How the run in `directory` ended, or None while it has not. Raises `UserError` where the file is damaged."""
     path = directory / RESULT_FILE
     if not path.exists():
         return None
-    content = json.loads(path.read_text())
-    return Result(**content | {"metrics": _of_splits(content["metrics"])})
+    try:
+        content = json.loads(path.read_text())
+        best = content["best_on_validation"]
+        kept = {"step": best["step"]} if best else {}
+        return Result(
+            **content | {"metrics": _of_splits(content["metrics"]), "best_on_validation": kept | _of_splits(best)}
+        )
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise UserError(f"{path} cannot be read; remove it to train the run's last steps again") from error

@@ -1,0 +1,107 @@
+"""Conducting a study: from an experiment and what a user wants of it to the verdict."""
+
+import shlex
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from canon import config as canon_config
+from canon import models
+from canon.commands import runtime
+from canon.commands.arguments import Experiment
+from canon.commands.progress import Progress
+from canon.commands.signals import StopSignals
+from canon.errors import UserError
+from canon.study import plan, report, runner, workdir
+from canon.study.verdict import VERDICT_FILE
+from canon.training.loop import Interrupted
+from canon.training.result import read_result
+
+
+def conduct(
+    experiment: Experiment, typed: str, overrides: list[tuple[str, str]], directory: Path | None, arms: str | None
+) -> int:
+    """Trains the runs of a study that are still to train, and judges its claims.
+
+    Args:
+      experiment: the experiment file and its argument.
+      typed: how the user named it.
+      overrides: of config fields, as (dotted key, text).
+      directory: the workdir, or None for the default.
+      arms: the arms to train now, separated by commas, or None for all.
+
+    Returns:
+      The exit status.
+
+    Raises:
+      UserError: something does not exist or does not fit; nothing was written.
+    """
+    config = configure(experiment, overrides)
+    argument = "" if experiment.argument == config.arguments[0] else experiment.argument
+    directory = directory or Path("runs") / "-".join(filter(None, [experiment.name, argument]))
+    runs = plan.runs(config, directory)
+    chosen = _choose(arms, config)
+    workdir.check(directory, config)
+    runtime.start()
+    # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
+    unfinished = {run.arm for run in runs if read_result(run.directory) is None}
+    programs = runner.build_programs(config, unfinished)
+
+    protocol = plan.complete(canon_config.load(experiment.path, config.protocol)) if config.protocol else None
+    command = shlex.join(["launch.py", "run", typed, *(f"--config.{key}={text}" for key, text in overrides)])
+    study = workdir.Study(experiment.name, argument, config, protocol, command)
+    workdir.create(directory, study)
+
+    runs = [run for run in runs if run.arm in chosen]
+    print(config.title or experiment.name)
+    print(f"{len(chosen)} arms × {config.seeds} seeds = {len(runs)} runs, in {directory}", flush=True)
+    with StopSignals() as stop_signals:
+        try:
+            with Progress(runs) as progress:
+                runner.run(runs, programs, progress, should_stop=stop_signals)
+        except Interrupted as interruption:
+            print(f"{interruption} and saved; the same command goes on from there")
+            return 128 + stop_signals.number
+    announce(report.write(study, directory), directory)
+    return 0
+
+
+def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> ConfigDict:
+    """The experiment's config, complete, with the overrides of the command line, and checked as far as it can be alone.
+
+    Raises:
+      UserError: the experiment or a field does not exist, or a value does not fit.
+    """
+    config = plan.complete(canon_config.load(experiment.path, experiment.argument))
+    for key, text in sorted(overrides, key=lambda override: not override[0].endswith(".name")):
+        config = plan.override(config, key, text)
+    models.create(**config.model)
+    plan.check_claims(config)
+    wanted = canon_config.flatten(config)
+    arms = [canon_config.flatten(arm) for arm in plan.arm_configs(config).values()]
+    for key, _ in overrides:
+        is_of_runs = any(key in arm for arm in arms) or key.partition(".")[0] in plan.NAMED_SECTIONS
+        if is_of_runs and not any(key in arm and arm[key] == wanted[key] for arm in arms):
+            raise UserError(
+                f"--config.{key} would have no effect, because every arm sets it; "
+                f"set it for an arm: --config.arms.{next(iter(config.arms))}.{key}=VALUE"
+            )
+    return config
+
+
+def _choose(text: str | None, config: ConfigDict) -> list[str]:
+    """The arms to train now."""
+    chosen = list(config.arms) if text is None else list(dict.fromkeys(arm.strip() for arm in text.split(",")))
+    for arm in chosen:
+        plan.check_arm(config, arm)
+    return chosen
+
+
+def announce(verdict: dict[str, Any], directory: Path) -> None:
+    """Prints a verdict, claim by claim, and where its files are."""
+    print(f"\nverdict: {verdict['verdict']} ({verdict['runs']['ended']} of {verdict['runs']['planned']} runs)")
+    for claim in verdict["claims"].values():
+        print(f"  {claim['verdict']:13} {claim['statement']}")
+        print(f"  {'':13} {claim['metric']} of {claim['higher']} minus {claim['lower']}: {report.difference(claim)}")
+    print(f"report:  {directory / report.REPORT_FILE}\nnumbers: {directory / VERDICT_FILE}")

@@ -1,0 +1,31 @@
+import pytest
+
+from canon.study import runner
+from canon.study.plan import runs
+from canon.training.loop import Interrupted
+
+
+class Watcher:
+    def __init__(self):
+        self.began, self.ended = [], []
+
+    def run_began(self, run):
+        self.began.append(run)
+
+    def run_ended(self, run, result):
+        self.ended.append(run)
+
+    def started(self, step, steps): ...
+
+    def recorded(self, step, values): ...
+
+
+def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
+    planned, watcher = runs(tiny_study, tmp_path), Watcher()
+    with pytest.raises(Interrupted):
+        runner.run(planned, runner.build_programs(tiny_study), watcher, should_stop=lambda: bool(watcher.ended))
+    assert watcher.began == watcher.ended == planned[:1]
+
+
+def test_programs_are_built_for_the_arms_that_are_wanted(tiny_study):
+    assert set(runner.build_programs(tiny_study, {"wide"})) == {"wide"}
