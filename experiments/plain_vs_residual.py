@@ -20,8 +20,8 @@ def get_config(argument="digits"):
     config.arguments = ("digits", "cifar10", "cifar10_figure6")
     config.protocol = "cifar10"
 
-    config.model = ConfigDict({"name": "cifar_resnet"})
-    config.optimizer = ConfigDict({"name": "momentum", "momentum": 0.9, "weight_decay": 1e-4})
+    config.model.name = "cifar_resnet"
+    config.optimizer.update(name="momentum", momentum=0.9, weight_decay=1e-4)
     if argument == "digits":
         digits(config)
     elif argument in ("cifar10", "cifar10_figure6"):
@@ -48,7 +48,7 @@ def digits(config):
     config.deviations = ("Images are 8×8 and grey, so the three stages see 8×8, 4×4 and 2×2 pixels.",)
     config.data.source = "digits"
     # One rate for all arms: at 0.1 residual-56 can blow up in its first steps, and 200 steps leave no time to recover.
-    config.schedule = ConfigDict({"name": "step_decay", "learning_rate": 0.03, "decay_at": (0.5, 0.75)})
+    config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.5, 0.75))
     config.train.batch_size = 64
     config.train.steps = 200
     config.train.log_every = 10
@@ -65,7 +65,7 @@ def cifar10(config):
     config.data.pad_crop = 4
     config.data.flip = True
     # Divided by 10 at 32k and 48k of 64k steps; as shares, so that a shorter run keeps the schedule's shape.
-    config.schedule = ConfigDict({"name": "step_decay", "learning_rate": 0.1, "decay_at": (0.5, 0.75)})
+    config.schedule.update(name="step_decay", learning_rate=0.1, decay_at=(0.5, 0.75))
     config.train.batch_size = 128
     config.train.steps = 64_000
     config.train.log_every = 100
