@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from canon import config as canon_config
-from canon import schedules
+from canon import experiment_file, schedules
 from canon.commands import arguments
 from canon.study import plan
 from canon.study.verdict import deviations
@@ -17,12 +16,12 @@ EXPERIMENTS = ROOT / "experiments"
 WAYS = [
     (name, argument)
     for name in arguments.names(EXPERIMENTS)
-    for argument in canon_config.load(EXPERIMENTS / f"{name}.py").arguments
+    for argument in experiment_file.load(EXPERIMENTS / f"{name}.py").arguments
 ]
 
 
 def load(name, argument):
-    return plan.complete(canon_config.load(EXPERIMENTS / f"{name}.py", argument))
+    return plan.complete(experiment_file.load(EXPERIMENTS / f"{name}.py", argument))
 
 
 @pytest.mark.parametrize(("name", "argument"), WAYS)

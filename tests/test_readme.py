@@ -6,7 +6,7 @@ from pathlib import Path
 import jax
 import pytest
 
-from canon import config as canon_config
+from canon import experiment_file
 from canon.study import plan, runner
 
 ROOT = Path(__file__).parents[1]
@@ -26,7 +26,7 @@ def test_an_experiment_is_written_in_twenty_lines(tmp_path):
     code = next(block for block in BLOCKS if "get_config" in block)
     assert len([line for line in code.splitlines() if line]) <= 22
     (tmp_path / "width.py").write_text(code)
-    config = plan.complete(canon_config.load(tmp_path / "width.py"))
+    config = plan.complete(experiment_file.load(tmp_path / "width.py"))
     plan.check_claims(config)
     assert set(runner.build_programs(config)) == {"narrow", "wide"}
 
@@ -37,7 +37,7 @@ def test_the_readme_is_finished():
 
 @pytest.mark.parametrize("line", re.findall(r"--config\.(\S+=[^\s`,]+)", (ROOT / "README.md").read_text()))
 def test_every_override_in_the_readme_fits(line):
-    config = plan.complete(canon_config.load(ROOT / "experiments" / "plain_vs_residual.py"))
+    config = plan.complete(experiment_file.load(ROOT / "experiments" / "plain_vs_residual.py"))
     plan.arm_configs(plan.override(config, *line.split("=", 1)))
 
 

@@ -1,33 +1,24 @@
 """The complete default config, locked: every field, its type and its meaning.
 
-An experiment file starts from `default()`, changes what it needs and returns it; `load` runs such a file, and
-`override` applies `--config.key=value` from a command line. A key that does not exist is an error in both. The
-sections `model`, `optimizer` and `schedule` name an entry of a catalog and hold its arguments; which arguments there
-are, the entry says, and `canon.study.plan.complete` fills in those that the file leaves out.
+An experiment file starts from `default()`, changes what it needs and returns it. The sections `model`, `optimizer` and
+`schedule` name an entry of a catalog and hold its arguments; which arguments there are, the entry says, and
+`canon.study.plan.complete` fills in those that the file leaves out.
 
 This file imports no jax, so that experiments can be listed without it.
 """
 
-import ast
 import difflib
-import importlib.util
 import json
 import math
-import re
-import traceback
 from collections.abc import Mapping
-from pathlib import Path
 from typing import Any
 
-from ml_collections import ConfigDict, FieldReference
+from ml_collections import ConfigDict
 
 from canon.errors import UserError
 
 # What these hold is checked by `canon.study.plan`, which knows the catalogs; the file may set any key in them.
 OPEN_SECTIONS = ("model", "optimizer", "schedule", "arms", "claims")
-
-# How ml_collections complains of a key that is set, and of one that is read.
-_UNKNOWN_KEY = re.compile(r"""Key "(.+?)" does not exist|'(.+?)'(?:\n|$)""")
 
 
 def default() -> ConfigDict:
@@ -118,48 +109,6 @@ def claim(
     )
 
 
-def load(path: Path, argument: str = "") -> ConfigDict:
-    """The config that the experiment file at `path` returns for `argument` (empty: its default).
-
-    Raises:
-      UserError: there is no such file, it cannot be run, or it sets a field that does not exist.
-    """
-    shown, path = path, path.resolve()
-    if not path.is_file():
-        raise UserError(f"there is no experiment file {shown}")
-    if path.suffix != ".py":
-        raise UserError(f"an experiment file ends in .py, and {shown} does not")
-    spec = importlib.util.spec_from_file_location(f"experiment_{path.stem}", path)
-    module = importlib.util.module_from_spec(spec)
-    try:
-        spec.loader.exec_module(module)
-        config = module.get_config(argument) if argument else module.get_config()
-    except UserError as error:
-        raise UserError(f"{path.name}: {error}") from error
-    except (
-        Exception,
-        SystemExit,
-    ) as error:  # whatever a config file may do wrong, its user wants the line and the reason
-        lines = [f.lineno for f in traceback.extract_tb(error.__traceback__) if Path(f.filename) == path]
-        if isinstance(error, SyntaxError) and error.filename == str(path):
-            lines = [error.lineno]
-        where = f"{shown}:{lines[-1]}" if lines else str(shown)
-        # ml_collections has a "did you mean" of its own: it spans several lines, and knows the keys of one level only.
-        cause = error.args[0] if isinstance(error, AttributeError) and error.args else error
-        unknown = _UNKNOWN_KEY.match(str(cause.args[0])) if isinstance(cause, KeyError) and cause.args else None
-        if unknown:
-            key = unknown[1] or unknown[2]
-            raise UserError(f"{where}: config has no field {key!r}{_nearest_field(key, default())}") from error
-        raise UserError(f"{where}: {type(error).__name__}: {' '.join(str(error).split())}") from error
-    if not isinstance(config, ConfigDict):
-        raise UserError(f"{shown}: get_config must return a ConfigDict, not {type(config).__name__}")
-    try:
-        check(config)
-    except UserError as error:
-        raise UserError(f"{shown}: {error}") from error
-    return config.lock()
-
-
 def check(config: ConfigDict) -> None:
     """Raises `UserError` unless `config` has the fields of the default and no others, with values of their types."""
     complete = default()
@@ -172,7 +121,7 @@ def _check_section(given: ConfigDict, expected: ConfigDict, prefix: str, complet
             raise UserError(f"config lacks the field {prefix + key!r}; start from canon.config.default()")
     for key in given:
         if key not in expected:
-            raise UserError(f"config has no field {prefix + key!r}{_nearest_field(prefix + key, complete)}")
+            raise UserError(f"config has no field {prefix + key!r}{nearest_field(prefix + key, complete)}")
         if isinstance(expected[key], ConfigDict) != isinstance(given[key], ConfigDict):
             raise UserError(
                 f"config.{prefix}{key} {'is' if isinstance(expected[key], ConfigDict) else 'is not'} a section"
@@ -198,7 +147,7 @@ def check_value(name: str, value: Any, example: Any) -> Any:
         except UserError:
             wrong = True
     if wrong:
-        raise UserError(f"{name} takes {_describe(type(example), example)}, not {value!r}")
+        raise UserError(f"{name} takes {describe(type(example), example)}, not {value!r}")
     return value
 
 
@@ -214,7 +163,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _nearest_field(key: str, config: ConfigDict) -> str:
+def nearest_field(key: str, config: ConfigDict) -> str:
     """ "; did you mean ...?" with the dotted key that `key` is nearest to, by the whole of it or by its last part."""
     spellings = {}
     for known in flatten(config):
@@ -226,49 +175,8 @@ def _nearest_field(key: str, config: ConfigDict) -> str:
     return f"; did you mean {spellings[nearest[0]]}?" if nearest else ""
 
 
-def override(config: ConfigDict, key: str, text: str) -> None:
-    """Sets the field with the dotted `key` to `text`, read as the type that the field has.
-
-    Raises:
-      UserError: there is no such field, or `text` is not of its type.
-    """
-    *sections, last = key.split(".")
-    section = config
-    for name in sections:
-        if not isinstance(section, ConfigDict) or name not in section:
-            raise UserError(f"config has no field {key!r}{_nearest_field(key, config)}")
-        section = section[name]
-    if not isinstance(section, ConfigDict) or last not in section:
-        raise UserError(f"config has no field {key!r}{_nearest_field(key, config)}")
-    kind = section.get_type(last)
-    if issubclass(kind, ConfigDict):
-        raise UserError(f"config.{key} is a section; name one of its fields ({', '.join(section[last])})")
-    if text.lower() == "none" and isinstance(dict(section.items(preserve_field_references=True))[last], FieldReference):
-        section[last] = None  # only what is None by default is kept as a reference
-        return
-    example = section[last] if section[last] is not None else kind()
-    try:
-        value = _read(text, kind)
-    except (ValueError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError):
-        raise UserError(f"config.{key} takes {_describe(kind, example)}, not {text!r}") from None
-    section[last] = check_value(f"config.{key}", value, example)
-
-
-def _read(text: str, kind: type) -> Any:
-    if kind is bool:
-        return {"true": True, "false": False}[text.lower()]
-    if kind is int:
-        number = float(text)  # 64e3 is a whole number too
-        if not number.is_integer():
-            raise ValueError
-        return int(text) if text.lstrip("+-").isdigit() else int(number)
-    if kind is tuple:
-        value = ast.literal_eval(text)
-        return tuple(value) if isinstance(value, tuple | list) else (value,)
-    return kind(text)
-
-
-def _describe(kind: type, current: Any) -> str:
+def describe(kind: type, current: Any) -> str:
+    """What a field of type `kind`, and now with the value `current`, takes, in words."""
     if kind is tuple:
         of = {int: " of whole numbers", float: " of numbers", str: " of texts", tuple: " of tuples"}
         return f"a tuple{of.get(type(current[0]), '') if current else ''}, such as {current!r}"

@@ -4,7 +4,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import models
+from canon import models, overrides
 from canon.errors import UserError
 from canon.study import plan
 
@@ -20,10 +20,10 @@ def test_every_argument_of_every_model_can_be_held_and_overridden():
 
 def test_an_argument_that_is_none_by_default_still_has_its_type():
     config = plan.complete(canon_config.default())
-    canon_config.override(config, "optimizer.clip_norm", "5")
+    overrides.override(config, "optimizer.clip_norm", "5")
     assert config.optimizer.clip_norm == 5.0
     with pytest.raises(UserError, match="takes a number"):
-        canon_config.override(config, "optimizer.clip_norm", "much")
+        overrides.override(config, "optimizer.clip_norm", "much")
 
 
 @pytest.mark.parametrize(

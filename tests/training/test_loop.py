@@ -69,6 +69,16 @@ def test_seeds_share_the_compiled_steps_and_differ_in_what_they_find(tiny_config
     assert built.train_step._cache_size() == built.evaluation_step._cache_size() == 1
 
 
+def test_streaming_changes_nothing_in_a_run(tiny_config, tmp_path):
+    data = {"validation_examples": 100, "pad_crop": 1, "normalize": "standardize"}
+    results = [
+        loop.train(build(tiny_config, data=data | {"placement": placement}), 0, tmp_path / placement)
+        for placement in ("device", "stream")
+    ]
+    assert results[0].metrics == results[1].metrics
+    assert results[0].best_on_validation == results[1].best_on_validation
+
+
 def test_the_seconds_of_an_interrupted_run_add_up(tiny_config, tmp_path):
     built = build(tiny_config)
     with pytest.raises(loop.Interrupted):

@@ -7,7 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import models
+from canon import experiment_file, models
 from canon.commands import runtime
 from canon.commands.arguments import Experiment
 from canon.commands.progress import Progress
@@ -48,7 +48,7 @@ def conduct(
     unfinished = {run.arm for run in runs if read_result(run.directory) is None}
     programs = runner.build_programs(config, unfinished)
 
-    protocol = plan.complete(canon_config.load(experiment.path, config.protocol)) if config.protocol else None
+    protocol = plan.complete(experiment_file.load(experiment.path, config.protocol)) if config.protocol else None
     command = shlex.join(["launch.py", "run", typed, *(f"--config.{key}={text}" for key, text in overrides)])
     study = workdir.Study(experiment.name, argument, config, protocol, command)
     workdir.create(directory, study)
@@ -73,7 +73,7 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
     Raises:
       UserError: the experiment or a field does not exist, or a value does not fit.
     """
-    config = plan.complete(canon_config.load(experiment.path, experiment.argument))
+    config = plan.complete(experiment_file.load(experiment.path, experiment.argument))
     for key, text in sorted(overrides, key=lambda override: not override[0].endswith(".name")):
         config = plan.override(config, key, text)
     models.create(**config.model)

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from canon import config as canon_config
+from canon import experiment_file
 from canon.commands import arguments as command_line
 from canon.errors import UserError
 
@@ -24,12 +24,12 @@ def main(arguments: list[str], experiments: Path) -> int:
 
 
 def _entry(name: str, path: Path) -> str:
-    config = canon_config.load(path)
+    config = experiment_file.load(path)
     lines = [config.title or name, f"  {config.paper}"]
     ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
     width = max(len(way) for way in ways)
     for way in ways:
-        variant = canon_config.load(path, way.partition(":")[2])
+        variant = experiment_file.load(path, way.partition(":")[2])
         size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
         lines.append(f"    {way:{width}}  {variant.data.source:10} {size}, {variant.cost}")
     return "\n".join(lines)

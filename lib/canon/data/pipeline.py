@@ -166,8 +166,18 @@ def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray
         yield np.minimum(index, size - 1), mask
 
 
-def fits_on_device(source: Source) -> bool:
-    """Whether the images take at most a quarter of the device's memory (of the host's, where the device has none)."""
+def is_resident(source: Source, placement: str) -> bool:
+    """Whether a source is to stay on the device: as `placement` says, and for `auto` where it fits.
+
+    It fits when its images take at most a quarter of the device's memory (of the host's, where the device has none).
+
+    Raises:
+      UserError: the placement is none of `auto`, `device` and `stream`.
+    """
+    if placement not in ("auto", "device", "stream"):
+        raise UserError(f"data.placement must be auto, device or stream, not {placement!r}")
+    if placement != "auto":
+        return placement == "device"
     stats = jax.local_devices()[0].memory_stats() or {}
     memory = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
     return len(source) * int(np.prod(source.image_shape)) <= memory / 4
@@ -193,11 +203,9 @@ def create(
     Raises:
       UserError: the placement is none of these, or a batch is larger than the set.
     """
-    if placement not in ("auto", "device", "stream"):
-        raise UserError(f"data.placement must be auto, device or stream, not {placement!r}")
     if not 1 <= batch_size <= len(source):
         raise UserError(f"train.batch_size must be between 1 and the {len(source)} training examples, not {batch_size}")
-    if placement == "stream" or (placement == "auto" and not fits_on_device(source)):
+    if not is_resident(source, placement):
         return StreamedPipeline(source, batch_size)
     data = read(source)
     return ResidentPipeline(

@@ -12,7 +12,7 @@ from typing import Any
 from ml_collections import ConfigDict
 from ml_collections.config_dict import placeholder
 
-from canon import catalog
+from canon import catalog, overrides
 from canon import config as canon_config
 from canon.errors import UserError, did_you_mean
 from canon.models import MODELS
@@ -138,7 +138,7 @@ def override(config: ConfigDict, key: str, text: str) -> ConfigDict:
         return merge(config, ConfigDict({section: {"name": text}}))
     config = copy.deepcopy(config)
     if section != "arms":
-        canon_config.override(config, key, text)
+        overrides.override(config, key, text)
         return config
     arm, _, field = field.partition(".")
     check_arm(config, arm)

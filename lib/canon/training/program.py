@@ -58,10 +58,15 @@ _MOST_STEPS = 2**31 - 1  # the state counts in int32
 @functools.lru_cache(maxsize=4)
 def _splits(data: FrozenConfigDict) -> dict[str, Source]:
     train = sources.load(data.source, data.train_split, data.data_dir)
-    splits = {"train": train}
+    splits = {"train": train, "test": sources.load(data.source, data.test_split, data.data_dir)}
     if data.validation_examples:
-        splits["train"], splits["validation"] = sources.hold_out(train, data.validation_examples)
-    return splits | {"test": sources.load(data.source, data.test_split, data.data_dir)}
+        kept, held = sources.hold_out(train, data.validation_examples)
+        splits = {"train": kept, "validation": held, "test": splits["test"]}
+    # What will stay on the device is decoded here, once: the statistics of the training split want it as well.
+    return {
+        name: sources.read(source) if pipelines.is_resident(source, data.placement) else source
+        for name, source in splits.items()
+    }
 
 
 # Arms that differ in the model alone share one copy of the data.
