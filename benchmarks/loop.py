@@ -48,6 +48,9 @@ class Alternate:
     def started(self, step: int, steps: int) -> None:
         pass
 
+    def evaluating(self, step: int, split: str, examples: int) -> None:
+        pass
+
     def recorded(self, step: int, values: dict[str, float]) -> None:
         now = time.perf_counter()
         if self._left_at is not None:  # the first line's steps include compiling

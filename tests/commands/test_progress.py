@@ -18,6 +18,7 @@ def watch(console, every=0.0):
         progress.run_began(RUNS[0])
         progress.started(0, 100)
         progress.recorded(50, LINE)
+        progress.evaluating(50, "test", 10_000)
         progress.run_ended(RUNS[0], ENDED)
         progress.run_began(RUNS[1])
         progress.started(0, 100)
@@ -30,7 +31,8 @@ def test_elsewhere_than_on_a_terminal_it_prints_plain_lines():
     lines = output.getvalue().splitlines()
     assert "\x1b" not in output.getvalue()
     assert lines[1].startswith("plain seed 0: step 50 of 100, loss 1.500, error 40.0%; about 0:35 left")
-    assert lines[2].startswith("plain seed 0: finished after 0:30; train/error 12.50%, test/error 25.00%")
+    assert lines[2] == "plain seed 0: step 50, evaluating 10,000 test examples"
+    assert lines[3].startswith("plain seed 0: finished after 0:30; train/error 12.50%, test/error 25.00%")
     assert "diverged at step 7" in lines[-1]
 
 

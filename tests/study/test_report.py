@@ -20,6 +20,8 @@ class Watcher:
     def started(self, step, steps):
         self.told.append(("started", step, steps))
 
+    def evaluating(self, step, split, examples): ...
+
     def recorded(self, step, values):
         self.told.append(("recorded", step))
 

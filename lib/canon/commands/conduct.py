@@ -39,17 +39,22 @@ def conduct(
     """
     config = configure(experiment, overrides)
     argument = "" if experiment.argument == config.arguments[0] else experiment.argument
+    typed_words = ["launch.py", "run", typed, *([f"--workdir={directory}"] if directory else [])]
     directory = directory or Path("runs") / "-".join(filter(None, [experiment.name, argument]))
     runs = plan.runs(config, directory)
     chosen = _choose(arms, config)
-    workdir.check(directory, config)
+    try:
+        workdir.check(directory, config)
+    except UserError:
+        runner.build_programs(config)  # where the config is wrong in itself, that is the better answer
+        raise
     runtime.start()
     # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
     unfinished = {run.arm for run in runs if read_result(run.directory) is None}
     programs = runner.build_programs(config, unfinished)
 
     protocol = plan.complete(experiment_file.load(experiment.path, config.protocol)) if config.protocol else None
-    command = shlex.join(["launch.py", "run", typed, *(f"--config.{key}={text}" for key, text in overrides)])
+    command = shlex.join([*typed_words, *(f"--config.{key}={text}" for key, text in overrides)])
     study = workdir.Study(experiment.name, argument, config, protocol, command)
     workdir.create(directory, study)
 
@@ -104,4 +109,7 @@ def announce(verdict: dict[str, Any], directory: Path) -> None:
     for claim in verdict["claims"].values():
         print(f"  {claim['verdict']:13} {claim['statement']}")
         print(f"  {'':13} {claim['metric']} of {claim['higher']} minus {claim['lower']}: {report.difference(claim)}")
+    for name, arm in verdict["arms"].items():
+        if arm["diverged"]:
+            print(f"  diverged: {name}, seed {', '.join(map(str, arm['diverged']))}")
     print(f"report:  {directory / report.REPORT_FILE}\nnumbers: {directory / VERDICT_FILE}")

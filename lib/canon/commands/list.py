@@ -25,7 +25,7 @@ def main(arguments: list[str], experiments: Path) -> int:
 
 def _entry(name: str, path: Path) -> str:
     config = experiment_file.load(path)
-    lines = [config.title or name, f"  {config.paper}"]
+    lines = [config.title or name, *([f"  {config.paper}"] if config.paper else [])]
     ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
     width = max(len(way) for way in ways)
     for way in ways:

@@ -90,6 +90,12 @@ class Progress:
         self._line(self._status)
         self._printed = time.monotonic()
 
+    def evaluating(self, step: int, split: str, examples: int) -> None:
+        self._status = f"{self._run.arm} seed {self._run.seed}: step {step}, evaluating {examples:,} {split} examples"
+        if time.monotonic() - self._printed >= self._every:
+            self._line(self._status)
+            self._printed = time.monotonic()
+
     def recorded(self, step: int, values: dict[str, float]) -> None:
         self._step = step
         if "speed/step_seconds" in values:

@@ -22,7 +22,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser = command_line.Parser("run", DESCRIPTION)
     parser.add_argument("experiment", nargs="?", metavar="NAME[:ARGUMENT]", help="see launch.py list")
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="an experiment file, in place of a name")
-    parser.add_argument("--workdir", type=Path, help="where everything goes (default: runs/NAME-ARGUMENT)")
+    parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")
     parser.add_argument("--arms", metavar="ARM,ARM", help="train these arms only; the verdict is of all that is there")
     options = parser.parse_args(rest)
     if (options.experiment is None) == (options.config is None):
@@ -31,8 +31,11 @@ def main(arguments: list[str], experiments: Path) -> int:
         experiment = command_line.find_experiment(options.experiment, experiments)
     else:
         experiment = command_line.experiment_file(options.config)
+    if options.workdir == "":
+        raise UserError("--workdir needs the name of a folder")
+    workdir = Path(options.workdir) if options.workdir else None
     typed = options.experiment or f"--config={options.config}"
 
     from canon.commands.conduct import conduct
 
-    return conduct(experiment, typed, overrides, options.workdir, options.arms)
+    return conduct(experiment, typed, overrides, workdir, options.arms)

@@ -30,4 +30,7 @@ class StopSignals:
         if self.number is not None and number == signal.SIGINT:
             raise KeyboardInterrupt
         self.number = number
-        print("canon: stopping after this step; Ctrl-C again to stop at once, unsaved", file=sys.stderr)
+        print(
+            "canon: stopping after the step or evaluation under way; Ctrl-C again to stop at once, unsaved",
+            file=sys.stderr,
+        )

@@ -7,6 +7,7 @@ from pathlib import Path
 import matplotlib
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 from ml_collections import ConfigDict
 
 from canon import files
@@ -36,6 +37,7 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
             _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0)
             _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
         axes.set_xlabel("step")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         axes.set_xlim(0, config.train.steps)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
@@ -44,7 +46,11 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     # A limit that suits the whole training would show nothing of its beginning.
     all_axes[0].set_ylim(0, config.figure.error_limit if ends and min(ends) < config.figure.error_limit else 100)
     all_axes[0].set_ylabel("error (%)")
-    figure.suptitle("dashed: training error (mini-batches) · bold: test error", fontsize=9, color="0.35")
+    figure.suptitle(
+        "dashed: training error (mini-batches) · bold: test error · bands: lowest to highest seed",
+        fontsize=9,
+        color="0.35",
+    )
     return figure
 
 

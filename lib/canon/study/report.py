@@ -32,12 +32,14 @@ def amount(value: float, metric: str) -> str:
 def difference(claim: dict[str, Any]) -> str:
     """A claim's paired difference with its interval, in words."""
     if claim["paired_difference"] is None:
-        return f"no finite mean (n = {claim['n']})" if claim["n"] else "no pair of runs has ended"
+        return f"no finite mean (n = {claim['n']})" if claim["n"] else "not judged yet, no pair of runs has ended"
     text = amount(claim["paired_difference"], claim["metric"])
     if claim["interval_95"] is not None:
         low, high = (amount(bound, claim["metric"]) for bound in claim["interval_95"])
         text += f", 95% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
-    return f"{text} (n = {claim['n']})"
+    margin = f"; holds above {amount(-claim['tolerance'], claim['metric'])}" if claim["tolerance"] else ""
+    few = "; an interval needs two seeds or more" if claim["n"] == 1 else ""
+    return f"{text} (n = {claim['n']}{margin}{few})"
 
 
 def write(study: Study, workdir: Path) -> dict[str, Any]:

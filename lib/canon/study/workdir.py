@@ -57,7 +57,8 @@ def check(workdir: Path, config: ConfigDict) -> None:
 
 def _check(workdir: Path, config: ConfigDict) -> None:
     if (workdir / STUDY_FILE).exists():
-        there = read(workdir).config
+        study = read(workdir)
+        there = study.config
         different = canon_config.differences(there, config)
         for key in _MAY_CHANGE:
             different.pop(key, None)
@@ -68,7 +69,7 @@ def _check(workdir: Path, config: ConfigDict) -> None:
             more = f", and {len(different) - 3} more" if len(different) > 3 else ""
             raise UserError(
                 f"{workdir} holds a study of another config ({'; '.join(shown)}{more}); "
-                "give another --workdir, or the config that is there"
+                f"give another --workdir, or go on with the study that is there: {study.command}"
             )
     elif workdir.exists() or workdir.is_symlink():
         if not workdir.is_dir():

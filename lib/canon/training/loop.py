@@ -39,6 +39,9 @@ class Observer(Protocol):
     def started(self, step: int, steps: int) -> None:
         """The run begins at `step` of `steps`; its next step may have to be compiled."""
 
+    def evaluating(self, step: int, split: str, examples: int) -> None:
+        """A whole split is evaluated next, which may take a while."""
+
     def recorded(self, step: int, values: dict[str, float]) -> None:
         """A line of metrics was written."""
 
@@ -47,6 +50,8 @@ class Nobody:
     """An observer that looks away."""
 
     def started(self, step: int, steps: int) -> None: ...
+
+    def evaluating(self, step: int, split: str, examples: int) -> None: ...
 
     def recorded(self, step: int, values: dict[str, float]) -> None: ...
 
@@ -125,6 +130,7 @@ def _train(
             if not_finite is None and (last or step % config.evaluate_every == 0):
                 for split in program.pipelines:
                     if last or split != "train":
+                        observer.evaluating(step, split, program.pipelines[split].size)
                         values |= evaluate(program, state, split)
                 window.restart_clock(step)
             if values:
