@@ -164,7 +164,7 @@ def flatten(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def nearest_field(key: str, config: ConfigDict) -> str:
-    """ "; did you mean ...?" with the dotted key that `key` is nearest to, by the whole of it or by its last part."""
+    """The words `; did you mean X?` with the dotted key nearest to `key`, by the whole of it or by its last part."""
     spellings = {}
     for known in flatten(config):
         spellings.setdefault(known.rsplit(".", 1)[-1], known)

@@ -38,17 +38,17 @@ def conduct(
       UserError: something does not exist or does not fit; nothing was written.
     """
     config = configure(experiment, overrides)
-    argument = "" if experiment.argument == config.arguments[0] else experiment.argument
+    argument = "" if config.arguments[:1] == (experiment.argument,) else experiment.argument
     typed_words = ["launch.py", "run", typed, *([f"--workdir={directory}"] if directory else [])]
     directory = directory or Path("runs") / "-".join(filter(None, [experiment.name, argument]))
     runs = plan.runs(config, directory)
     chosen = _choose(arms, config)
+    runtime.start()
     try:
         workdir.check(directory, config)
     except UserError:
         runner.build_programs(config)  # where the config is wrong in itself, that is the better answer
         raise
-    runtime.start()
     # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
     unfinished = {run.arm for run in runs if read_result(run.directory) is None}
     programs = runner.build_programs(config, unfinished)
