@@ -4,6 +4,7 @@ Models, optimizers and schedules each keep a plain dict from a name to a callabl
 be given, and turns a wrong name or a wrong argument into one line that lists the right ones.
 """
 
+import functools
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -28,9 +29,13 @@ def look_up(kind: str, table: Mapping[str, Callable], name: str) -> Callable:
 
 
 def arguments(factory: Callable) -> dict[str, Any]:
-    """The arguments of `factory` by name, with their defaults (`inspect.Parameter.empty` where there is none)."""
+    """The arguments of `factory` by name, with their defaults (`inspect.Parameter.empty` where there is none).
+
+    What a `functools.partial` has set belongs to the name, and is none of them: `resnet18` has its stage sizes.
+    """
+    fixed = factory.keywords if isinstance(factory, functools.partial) else {}
     parameters = inspect.signature(factory).parameters.values()
-    return {p.name: p.default for p in parameters if p.name not in _MODULE_FIELDS}
+    return {p.name: p.default for p in parameters if p.name not in _MODULE_FIELDS and p.name not in fixed}
 
 
 def create(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[str, Any]) -> Any:

@@ -47,7 +47,14 @@ def default() -> ConfigDict:
     config.data.test_split = "test"
     config.data.validation_examples = 0  # held out of the training split, the same ones for every seed
     config.data.placement = "auto"  # `device` (resident), `stream` (read by Grain), `auto` (resident where it fits)
-    config.data.normalize = "mean_image"  # `mean_image` (per pixel, subtracted), `standardize` (per channel), `none`
+    # `mean_image` (per pixel, subtracted), `standardize` (per channel), `imagenet` (its published statistics), `none`
+    config.data.normalize = "mean_image"
+    config.data.image_size = 0  # pixels of a side; 0: as stored
+    config.data.crop = "none"  # `scale_jitter` or `random_resized`, which images of different sizes need; `none`: whole
+    config.data.crop_scales = (256, 480)  # `scale_jitter`: the least and greatest shorter side before the crop
+    config.data.evaluation_scale = 256  # the shorter side before an evaluation's crop
+    # 1: the centre; 10: four corners, centre and their mirror images. train.evaluation_batch_size counts each of them.
+    config.data.evaluation_crops = 1
     config.data.pad_crop = 0  # pixels of zero padding on each side, from which a crop of the old size is drawn
     config.data.flip = False  # mirror half of the training images, left to right
 

@@ -29,12 +29,16 @@ def override(config: ConfigDict, key: str, text: str) -> None:
     if text.lower() == "none" and isinstance(dict(section.items(preserve_field_references=True))[last], FieldReference):
         section[last] = None  # only what is None by default is kept as a reference
         return
-    example = section[last] if section[last] is not None else kind()
+    section[last] = read(f"config.{key}", text, section[last] if section[last] is not None else kind())
+
+
+def read(name: str, text: str, example: Any) -> Any:
+    """`text` as a value of the type that `example` has. Raises `UserError`, beginning with `name`, where it is none."""
     try:
-        value = _read(text, kind)
+        value = _read(text, type(example))
     except (ValueError, SyntaxError, TypeError, KeyError, OverflowError, MemoryError, RecursionError):
-        raise UserError(f"config.{key} takes {describe(kind, example)}, not {text!r}") from None
-    section[last] = check_value(f"config.{key}", value, example)
+        raise UserError(f"{name} takes {describe(type(example), example)}, not {text!r}") from None
+    return check_value(name, value, example)
 
 
 def _read(text: str, kind: type) -> Any:

@@ -2,12 +2,13 @@
 
 Which examples make a batch is decided in one place, `example_indices`. How they reach the device is either of two
 ways with the same result: where the whole set fits on the device it stays there, and a batch is a handful of indices
-that the jitted step gathers by; where it does not, Grain's threads read the examples ahead of the step.
+that the jitted step gathers by; where it does not, Grain's threads read the examples ahead of the step. Images of
+different sizes are cropped by those threads.
 """
 
 import functools
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -16,12 +17,14 @@ import grain
 import jax
 import numpy as np
 
-from canon.data.sources import Source, read, stack
+from canon.data.crops import Crops
+from canon.data.sources import Source, one_shape, read, stack
 from canon.errors import UserError
 
 Batch = Any
 """A pytree: `{"image": [batch, height, width, channels] uint8, "label": [batch] int32}`, and in an evaluation
-`"mask": [batch] float32`, which is 0 for padding; or a `Resident` that stands for one."""
+`"mask": [batch] float32`, which is 0 for padding; or a `Resident` that stands for one. An evaluation may see several
+crops of each image: `[batch, crops, height, width, channels]`."""
 
 
 @flax.struct.dataclass
@@ -125,38 +128,54 @@ class StreamedPipeline:
     Attributes:
       source: where the examples are.
       batch_size: examples of a training batch.
-      threads: how many read at once.
-      ahead: how many batches wait, read, at most.
+      crops: how images of different sizes become images of one; None where they have one size already.
     """
 
     source: Source
     batch_size: int
-    threads: int = 4
-    ahead: int = 4
+    crops: Crops | None = None
 
     @property
     def size(self) -> int:
         return len(self.source)
 
     def batch(self, seed: int, step: int) -> Batch:
-        return self._read(example_indices(self.size, self.batch_size, seed, step))
+        def crop(position, image):
+            return self.crops.training(_crop_generator(seed, step, position), image)
+
+        return self._read(example_indices(self.size, self.batch_size, seed, step), crop)
 
     def batches(self, seed: int, first: int, last: int) -> Iterator[Batch]:
         return self._ahead([functools.partial(self.batch, seed, step) for step in range(first, last)])
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
+        def crop(position, image):
+            return self.crops.evaluation(image)
+
         def load(index, mask):
-            return self._read(index) | {"mask": mask}
+            return self._read(index, crop) | {"mask": mask}
 
         return self._ahead([functools.partial(load, *chosen) for chosen in _evaluation_indices(self.size, batch_size)])
 
-    def _ahead(self, loads: list) -> Iterator[Batch]:
-        options = grain.ReadOptions(num_threads=self.threads, prefetch_buffer_size=self.ahead)
-        return iter(grain.MapDataset.source(loads).map(lambda load: load()).to_iter_dataset(options))
+    def _ahead(self, loads: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
+        return read_ahead(loads, self.crops)
 
-    def _read(self, index: np.ndarray) -> Batch:
-        images, labels = stack(self.source, [int(i) for i in index])
+    def _read(self, index: np.ndarray, crop: Callable[[int, np.ndarray], np.ndarray]) -> Batch:
+        images, labels = stack(self.source, [int(i) for i in index], None if self.crops is None else crop)
         return {"image": images, "label": labels}
+
+
+def _crop_generator(seed: int, step: int, position: int) -> np.random.Generator:
+    """What the crop of one example of one batch draws from."""
+    return np.random.default_rng([seed, step, position, 1])  # NumPy takes [s, e, 0] for [s, e], an epoch's order
+
+
+def read_ahead(loads: Sequence[Callable[[], Any]], crops: Crops | None) -> Iterator[Any]:
+    """What each of `loads` returns, in their order, from threads that are ahead of whoever wants it."""
+    # What has to be cropped is a photograph: decoding it takes milliseconds, without Python's lock, on any core.
+    threads = 4 if crops is None else max(4, min(os.cpu_count() or 4, 16))
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=threads)
+    return iter(grain.MapDataset.source(loads).map(lambda load: load()).to_iter_dataset(options))
 
 
 def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -166,21 +185,29 @@ def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray
         yield np.minimum(index, size - 1), mask
 
 
-def is_resident(source: Source, placement: str) -> bool:
+def is_resident(source: Source, placement: str, crops: Crops | None = None) -> bool:
     """Whether a source is to stay on the device: as `placement` says, and for `auto` where it fits.
 
     It fits when its images take at most a quarter of the device's memory (of the host's, where the device has none).
+    Images that are cropped on the host do not.
 
     Raises:
-      UserError: the placement is none of `auto`, `device` and `stream`.
+      UserError: the placement is none of `auto`, `device` and `stream`, or it is `device` for cropped images; or the
+        images have different sizes and are not cropped.
     """
     if placement not in ("auto", "device", "stream"):
         raise UserError(f"data.placement must be auto, device or stream, not {placement!r}")
+    if crops is not None:
+        if placement == "device":
+            raise UserError(
+                "data.placement=device does not go with data.crop: the host crops each image anew; use auto"
+            )
+        return False
     if placement != "auto":
         return placement == "device"
     stats = jax.local_devices()[0].memory_stats() or {}
     memory = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return len(source) * int(np.prod(source.image_shape)) <= memory / 4
+    return len(source) * int(np.prod(one_shape(source))) <= memory / 4
 
 
 def create(
@@ -189,6 +216,7 @@ def create(
     placement: str = "auto",
     sharding: jax.sharding.Sharding | None = None,
     batch_sharding: jax.sharding.Sharding | None = None,
+    crops: Crops | None = None,
 ) -> Pipeline:
     """The pipeline of a source.
 
@@ -199,14 +227,15 @@ def create(
       sharding: where resident examples stay. It must be where the step wants them, or every step copies the whole set;
         the default is the first device.
       batch_sharding: where the examples of an evaluation batch go; likewise.
+      crops: how images of different sizes become images of one; None where they have one size already.
 
     Raises:
-      UserError: the placement is none of these, or a batch is larger than the set.
+      UserError: the placement is none of these or does not go with the rest, or a batch is larger than the set.
     """
     if not 1 <= batch_size <= len(source):
         raise UserError(f"train.batch_size must be between 1 and the {len(source)} training examples, not {batch_size}")
-    if not is_resident(source, placement):
-        return StreamedPipeline(source, batch_size)
+    if not is_resident(source, placement, crops):
+        return StreamedPipeline(source, batch_size, crops)
     data = read(source)
     return ResidentPipeline(
         jax.device_put({"image": data.images, "label": data.labels}, sharding), batch_size, batch_sharding

@@ -1,62 +1,105 @@
-"""From a batch as it is stored to what the network sees: gathered, normalised, augmented; inside the jitted step."""
+"""From a batch as it is stored to what the network sees: gathered, normalised, resized, augmented; inside the step."""
 
 from collections.abc import Callable
+from functools import partial
 
 import jax
 import numpy as np
 from jax import numpy as jnp
 
 from canon.data import augment
-from canon.data.pipeline import Batch, examples
+from canon.data.crops import Crops
+from canon.data.pipeline import Batch, examples, read_ahead
 from canon.data.sources import Source, stack
 from canon.errors import UserError
 
 Preprocess = Callable[[Batch, jax.Array | None], dict[str, jax.Array]]
 """(batch, key) -> {"image": float32, "label": int32, ...}. With a key it augments, with None it does not."""
 
-NORMALIZATIONS = ("mean_image", "standardize", "none")
+NORMALIZATIONS = ("mean_image", "standardize", "imagenet", "none")
+
+# Of the values of 0 to 1 of red, green and blue in ImageNet's training images, as torchvision publishes them.
+IMAGENET_MEAN = (0.485, 0.456, 0.406)
+IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
+
+_MOST_DECODED = 10_000  # images that the statistics of a cropped set are over: each is decoded for them alone
 
 
-def statistics(source: Source, chunk: int = 1000) -> tuple[np.ndarray, np.ndarray]:
-    """The mean and standard deviation over all images: `[height, width, channels]` float64 each, in units of 0 to 1."""
-    total = np.zeros(source.image_shape)
-    squares = np.zeros(source.image_shape)
-    for start in range(0, len(source), chunk):
-        images = stack(source, range(start, min(start + chunk, len(source))))[0] / 255.0
-        total += images.sum(axis=0)
-        squares += np.square(images).sum(axis=0)
-    mean = total / len(source)
-    return mean, np.sqrt(np.maximum(squares / len(source) - np.square(mean), 0.0))
+def statistics(source: Source, chunk: int = 100, crops: Crops | None = None) -> tuple[np.ndarray, np.ndarray]:
+    """The mean and standard deviation over all images: `[height, width, channels]` float64 each, in units of 0 to 1.
+
+    With `crops` they are over what an evaluation sees of at most 10,000 images, evenly spaced in the source.
+    """
+    size = len(source) if crops is None else min(len(source), _MOST_DECODED)
+    indices = range(size) if crops is None else [i * len(source) // size for i in range(size)]
+    crop = None if crops is None else lambda _, image: crops.evaluation(image)
+    chunks = [indices[start : start + chunk] for start in range(0, size, chunk)]
+    total = squares = np.uint64(0)  # whole numbers, so that the sums are exact
+    for images, _ in read_ahead([partial(stack, source, some, crop) for some in chunks], crops):
+        total = total + images.sum(axis=0, dtype=np.uint64)
+        squares = squares + np.square(images, dtype=np.uint32).sum(axis=0, dtype=np.uint64)
+    mean = total / (255 * size)
+    return mean, np.sqrt(np.maximum(squares / (255**2 * size) - np.square(mean), 0.0))
 
 
-def scale_and_offset(source: Source, normalize: str) -> tuple[np.ndarray, np.ndarray]:
+def scale_and_offset(source: Source, normalize: str, crops: Crops | None = None) -> tuple[np.ndarray, np.ndarray]:
     """The float32 (scale, offset) that make the network's input from an image: `image * scale + offset`.
 
     Args:
       source: the training examples, the only ones that may be looked at.
       normalize: `mean_image` subtracts the mean image, pixel by pixel, from values of 0 to 1 (Krizhevsky et al. 2012,
-        He et al. 2015); `standardize` makes each channel's mean 0 and standard deviation 1; `none` scales to 0 to 1.
+        He et al. 2015); `standardize` makes each channel's mean 0 and standard deviation 1; `imagenet` does so for
+        ImageNet, by its published statistics; `none` scales to 0 to 1.
+      crops: how the source's images are cropped, where they are; see `statistics`.
 
     Raises:
-      UserError: `normalize` is none of these.
+      UserError: `normalize` is none of these, or not for such images.
     """
     if normalize not in NORMALIZATIONS:
         raise UserError(f"data.normalize must be one of {', '.join(NORMALIZATIONS)}, not {normalize!r}")
     scale, offset = np.array(1 / 255), np.array(0.0)
-    if normalize != "none":
-        mean, deviation = statistics(source)
-        if normalize == "mean_image":
-            offset = -mean
-        else:
-            channel_mean = mean.mean(axis=(0, 1))
-            # Within pixels plus between pixels: the variance of a mixture.
-            variance = np.square(deviation).mean(axis=(0, 1)) + np.square(mean - channel_mean).mean(axis=(0, 1))
-            channel_deviation = np.sqrt(np.maximum(variance, 1e-12))
-            scale, offset = scale / channel_deviation, -channel_mean / channel_deviation
+    if normalize == "imagenet":
+        if source.image_shape[-1] != 3:
+            raise UserError(f"data.normalize=imagenet is for images of 3 channels, not {source.image_shape[-1]}")
+        scale, offset = _standardizing(np.array(IMAGENET_MEAN), np.array(IMAGENET_DEVIATION))
+    elif normalize == "standardize":
+        mean, deviation = statistics(source, crops=crops)
+        channel_mean = mean.mean(axis=(0, 1))
+        # Within pixels plus between pixels: the variance of a mixture.
+        variance = np.square(deviation).mean(axis=(0, 1)) + np.square(mean - channel_mean).mean(axis=(0, 1))
+        scale, offset = _standardizing(channel_mean, np.sqrt(np.maximum(variance, 1e-12)))
+    elif normalize == "mean_image":
+        if crops is not None:
+            raise UserError(
+                "data.normalize=mean_image does not go with data.crop: a crop can be any part of an image, so no pixel "
+                "has a mean of its own; use imagenet, standardize or none"
+            )
+        offset = -statistics(source)[0]
     return scale.astype(np.float32), offset.astype(np.float32)
 
 
-def create(source: Source, normalize: str, pad_crop: int = 0, flip: bool = False) -> Preprocess:
+def _standardizing(mean: np.ndarray, deviation: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    return 1 / 255 / deviation, -mean / deviation
+
+
+def resize(images: jax.Array, size: int) -> jax.Array:
+    """`[..., height, width, channels]` to `[..., size, size, channels]`, whatever the aspect; 0 is the identity.
+
+    Bilinear; a pixel of a smaller image is an average over all those that it covers.
+    """
+    if size == 0:
+        return images
+    return jax.image.resize(images, (*images.shape[:-3], size, size, images.shape[-1]), "bilinear", antialias=True)
+
+
+def create(
+    source: Source,
+    normalize: str,
+    pad_crop: int = 0,
+    flip: bool = False,
+    image_size: int = 0,
+    crops: Crops | None = None,
+) -> Preprocess:
     """The preprocessing that a data config asks for.
 
     Args:
@@ -64,17 +107,22 @@ def create(source: Source, normalize: str, pad_crop: int = 0, flip: bool = False
       normalize: see `scale_and_offset`.
       pad_crop: pixels of zero padding around a random crop, after normalisation; 0 for none.
       flip: mirror half of the images.
+      image_size: pixels of a side, to which the images are resized here; 0 for none.
+      crops: how the source's images are cropped before they come here, where they are.
 
     Raises:
-      UserError: a value is outside its range.
+      UserError: a value is outside its range, or does not go with another.
     """
     if pad_crop < 0:
         raise UserError(f"data.pad_crop must be at least 0, not {pad_crop}")
-    scale, offset = scale_and_offset(source, normalize)
+    if pad_crop and crops is not None:
+        raise UserError("data.pad_crop does not go with data.crop: either of them cuts a random crop; set it to 0")
+    scale, offset = scale_and_offset(source, normalize, crops)
 
     def preprocess(batch: Batch, key: jax.Array | None) -> dict[str, jax.Array]:
         batch = examples(batch)
-        images = batch["image"].astype(jnp.float32) * scale + offset
+        # Normalised first: a resize is linear, so this resizes the mean image as it does the images.
+        images = resize(batch["image"].astype(jnp.float32) * scale + offset, image_size if crops is None else 0)
         if key is not None:
             crop_key, flip_key = jax.random.split(key)
             images = augment.pad_crop(crop_key, images, pad_crop) if pad_crop else images

@@ -4,7 +4,7 @@
 on disk, read through `tfds.data_source` without TensorFlow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -13,19 +13,25 @@ import numpy as np
 from canon.errors import UserError
 
 Example = dict[str, Any]
+ImageShape = tuple[int | None, int | None, int | None]
+
+_ADVICE = (
+    "crop them to one, "
+    "with --config.data.crop=scale_jitter --config.data.image_size=224 --config.data.normalize=standardize"
+)
 
 
 class Source(Protocol):
-    """A random-access collection of labelled images of one shape.
+    """A random-access collection of labelled images.
 
     Attributes:
       num_classes: labels are 0 to num_classes − 1.
-      image_shape: (height, width, channels).
+      image_shape: (height, width, channels), with None for what differs from image to image.
       labels: of all examples, `[size]` int32, without a look at the images.
     """
 
     num_classes: int
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
     labels: np.ndarray
 
     def __len__(self) -> int: ...
@@ -44,7 +50,7 @@ class ArraySource:
     num_classes: int
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> ImageShape:
         return self.images.shape[1:]
 
     def __len__(self) -> int:
@@ -69,7 +75,7 @@ class Subset:
         return self.source.num_classes
 
     @property
-    def image_shape(self) -> tuple[int, int, int]:
+    def image_shape(self) -> ImageShape:
         return self.source.image_shape
 
     @property
@@ -86,11 +92,18 @@ class Subset:
         return self.source.__getitems__([int(self.indices[i]) for i in indices])
 
 
+def one_shape(source: Source) -> tuple[int, int, int]:
+    """The (height, width, channels) that all images of `source` have. Raises `UserError` where they differ."""
+    if None in source.image_shape:
+        raise UserError(f"the images of this data set have different sizes; {_ADVICE}")
+    return source.image_shape
+
+
 def read(source: Source, chunk: int = 1000) -> ArraySource:
-    """The whole of `source` in memory. Raises `UserError` where an image has another shape than the first."""
+    """The whole of `source` in memory. Raises `UserError` where its images have different shapes."""
     if isinstance(source, ArraySource):
         return source
-    images = np.empty((len(source), *source.image_shape), np.uint8)
+    images = np.empty((len(source), *one_shape(source)), np.uint8)
     labels = np.empty(len(source), np.int32)
     for start in range(0, len(source), chunk):
         indices = range(start, min(start + chunk, len(source)))
@@ -98,20 +111,32 @@ def read(source: Source, chunk: int = 1000) -> ArraySource:
     return ArraySource(images, labels, source.num_classes)
 
 
-def stack(source: Source, indices: Sequence[int]) -> tuple[np.ndarray, np.ndarray]:
+def stack(
+    source: Source, indices: Sequence[int], crop: Callable[[int, np.ndarray], np.ndarray] | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """The images and labels of some examples: `[len(indices), height, width, channels]`, `[len(indices)]` int32.
+
+    Args:
+      source: where they are.
+      indices: which they are.
+      crop: from a position in `indices` and its image, of any size, to an array of one shape for all; None where the
+        images have one shape already.
 
     Raises:
       UserError: an image has another shape than the source says.
     """
+    expected = one_shape(source) if crop is None else source.image_shape
     examples = source.__getitems__(indices)
     for i, example in zip(indices, examples, strict=True):
-        if example["image"].shape != source.image_shape:
-            raise UserError(
-                f"image {i} has the shape {example['image'].shape}, the first one {source.image_shape}: "
-                "a set of images of different sizes needs a resize, which is not supported yet"
-            )
-    return np.stack([e["image"] for e in examples]), np.array([e["label"] for e in examples], np.int32)
+        shape = example["image"].shape
+        if crop is None and shape != expected:
+            raise UserError(f"image {i} has the shape {shape}, others {expected}: sizes differ; {_ADVICE}")
+        if shape[-1] != expected[-1]:
+            raise UserError(f"image {i} has the shape {shape}, but the images of this set have {expected[-1]} channels")
+    images = [example["image"] for example in examples]
+    if crop is not None:
+        images = [crop(position, image) for position, image in enumerate(images)]
+    return np.stack(images), np.array([e["label"] for e in examples], np.int32)
 
 
 def digits(split: str) -> ArraySource:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import tensorflow_datasets as tfds
 
-from canon.data.sources import Example
+from canon.data.sources import Example, ImageShape
 from canon.errors import UserError, did_you_mean
 
 
@@ -29,7 +29,7 @@ class TfdsSource:
     data_source: Any
     undecoded: Any
     num_classes: int
-    image_shape: tuple[int, int, int]
+    image_shape: ImageShape
 
     @functools.cached_property
     def labels(self) -> np.ndarray:
@@ -84,9 +84,22 @@ def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
     if split not in found.info.splits:
         raise UserError(f"data set {name} has the splits {', '.join(found.info.splits)}, not {split!r}")
     data_source = found.as_data_source(split)
-    shape = image.shape if None not in image.shape else data_source[0]["image"].shape
     undecoded = found.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
-    return TfdsSource(data_source, undecoded, label.num_classes, tuple(shape))
+    if len(undecoded) and undecoded[0]["label"] < 0:  # as the official test split of ImageNet
+        raise UserError(f"the split {split} of {name} has no labels; it has the splits {', '.join(found.info.splits)}")
+    return TfdsSource(data_source, undecoded, label.num_classes, _image_shape(image, data_source))
+
+
+def _image_shape(declared: tfds.features.Image, data_source: Any) -> ImageShape:
+    """The shape that the set declares. A set that declares none may have one all the same: sixteen images tell."""
+    if None not in declared.shape or not len(data_source):
+        return tuple(declared.shape)
+    indices = [i * len(data_source) // 16 for i in range(16)]
+    shapes = [example["image"].shape for example in data_source.__getitems__(indices)]
+    return tuple(
+        lengths[0] if len(set(lengths)) == 1 else length
+        for length, lengths in zip(declared.shape, zip(*shapes, strict=True), strict=True)
+    )
 
 
 def prepare(name: str, data_dir: str = "") -> tfds.core.DatasetBuilder:

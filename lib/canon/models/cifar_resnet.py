@@ -6,11 +6,14 @@ import jax
 from flax import linen as nn
 
 from canon.errors import UserError
-from canon.layers.initializers import he_normal
-from canon.layers.residual import BasicBlock, batch_norm, check_shortcut, conv
+from canon.layers.activations import Activation
+from canon.layers.normalization import BatchNorm
+from canon.layers.pooling import GlobalAvgPool
+from canon.layers.residual import BasicBlock, check_shortcut, conv
+from canon.models.image_classifier import ImageClassifier
 
 
-class CifarResNet(nn.Module):
+class CifarResNet(ImageClassifier):
     """A 3×3 convolution, three stages of n blocks with 16, 32 and 64 features, global average pooling, a linear layer.
 
     `[batch, height, width, channels] -> [batch, num_classes]`: the result is logits. The second and third stages begin
@@ -19,12 +22,14 @@ class CifarResNet(nn.Module):
     Attributes:
       depth: number of weighted layers, 6n + 2: 20, 32, 44, 56 and 110 in the paper.
       shortcut: `A` (the paper's choice on CIFAR-10), `B`, `C`, or `none` for the plain network.
-      num_classes: size of the output.
+      remat: compute the inside of each block once more in the backward pass, in place of keeping it.
+      num_classes, dropout_rate, dtype: see `ImageClassifier`.
     """
 
+    num_classes: int = 10
     depth: int = 20
     shortcut: str = "A"
-    num_classes: int = 10
+    remat: bool = False
 
     def __post_init__(self):
         if self.depth < 8 or (self.depth - 2) % 6:
@@ -36,14 +41,20 @@ class CifarResNet(nn.Module):
         check_shortcut(self.shortcut)
         super().__post_init__()
 
+    @property
+    def native_shape(self) -> tuple[int, int, int]:
+        return (32, 32, 3)
+
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
-        x = conv(16, (3, 3), padding=1, name="conv")(x)
-        x = nn.relu(batch_norm(use_running_average=not train, name="norm")(x))
-        block = partial(BasicBlock, shortcut=self.shortcut)
+        x = conv(16, (3, 3), padding=1, dtype=self.dtype, name="conv")(x)
+        x = BatchNorm(name="norm")(x, use_running_average=not train)
+        x = Activation(name="relu")(x)
+        kind = nn.remat(BasicBlock, static_argnums=(2,)) if self.remat else BasicBlock
+        block = partial(kind, shortcut=self.shortcut, dtype=self.dtype)
         for stage, features in enumerate((16, 32, 64), start=1):
             for i in range(1, (self.depth - 2) // 6 + 1):
                 stride = 2 if stage > 1 and i == 1 else 1
                 x = block(features, stride, name=f"stage{stage}_block{i}")(x, train)
-        x = x.mean(axis=(1, 2))
-        return nn.Dense(self.num_classes, kernel_init=he_normal, name="classifier")(x)
+        x = GlobalAvgPool(name="pool")(x)
+        return self._classify(self._dropout(x, train, name="dropout"))

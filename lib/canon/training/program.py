@@ -9,8 +9,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from canon import models, optimizers, schedules
+from canon.data import crops, preprocess, sources
 from canon.data import pipeline as pipelines
-from canon.data import preprocess, sources
+from canon.data.crops import Crops
 from canon.data.pipeline import Pipeline
 from canon.data.sources import Source
 from canon.errors import UserError
@@ -42,8 +43,12 @@ class Program:
 
     @property
     def evaluation_batch_size(self) -> int:
-        """`train.evaluation_batch_size`, but no more than the largest split, up to the next multiple of the devices."""
-        wanted = min(self.config.train.evaluation_batch_size, max(p.size for p in self.pipelines.values()))
+        """Examples in a batch of an evaluation: `train.evaluation_batch_size`, in which every crop of an image counts.
+
+        It is no more than the largest split, and rounded up to the next multiple of the devices.
+        """
+        wanted = max(1, self.config.train.evaluation_batch_size // self.config.data.evaluation_crops)
+        wanted = min(wanted, max(pipeline.size for pipeline in self.pipelines.values()))
         return -(-wanted // self.devices) * self.devices
 
     @property
@@ -55,6 +60,13 @@ class Program:
 _MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
+def _crops(data: FrozenConfigDict, split: str) -> Crops | None:
+    # The training split is evaluated on single crops: ten take ten times as long, over the largest of the splits, and
+    # the training curves that papers show are of single crops.
+    evaluation_crops = data.evaluation_crops if split != "train" else 1
+    return crops.create(data.crop, data.image_size, data.crop_scales, evaluation_crops, data.evaluation_scale)
+
+
 @functools.lru_cache(maxsize=4)
 def _splits(data: FrozenConfigDict) -> dict[str, Source]:
     train = sources.load(data.source, data.train_split, data.data_dir)
@@ -64,7 +76,7 @@ def _splits(data: FrozenConfigDict) -> dict[str, Source]:
         splits = {"train": kept, "validation": held, "test": splits["test"]}
     # What will stay on the device is decoded here, once: the statistics of the training split want it as well.
     return {
-        name: sources.read(source) if pipelines.is_resident(source, data.placement) else source
+        name: sources.read(source) if pipelines.is_resident(source, data.placement, _crops(data, name)) else source
         for name, source in splits.items()
     }
 
@@ -74,9 +86,9 @@ def _splits(data: FrozenConfigDict) -> dict[str, Source]:
 def _pipelines(data: FrozenConfigDict, batch_size: int, mesh: Mesh) -> dict[str, Pipeline]:
     splits = _splits(data)
     places = parallel.replicated(mesh), parallel.split(mesh)
-    train = pipelines.create(splits["train"], batch_size, data.placement, *places)
+    train = pipelines.create(splits["train"], batch_size, data.placement, *places, _crops(data, "train"))
     rest = {
-        name: pipelines.create(source, min(batch_size, len(source)), data.placement, *places)
+        name: pipelines.create(source, min(batch_size, len(source)), data.placement, *places, _crops(data, name))
         for name, source in splits.items()
         if name != "train"
     }
@@ -85,7 +97,8 @@ def _pipelines(data: FrozenConfigDict, batch_size: int, mesh: Mesh) -> dict[str,
 
 @functools.lru_cache(maxsize=4)
 def _preprocess(data: FrozenConfigDict) -> preprocess.Preprocess:
-    return preprocess.create(_splits(data)["train"], data.normalize, data.pad_crop, data.flip)
+    train = _splits(data)["train"]
+    return preprocess.create(train, data.normalize, data.pad_crop, data.flip, data.image_size, _crops(data, "train"))
 
 
 def _check(train: ConfigDict) -> None:
@@ -104,6 +117,8 @@ def build(config: ConfigDict) -> Program:
     """
     _check(config.train)
     data = FrozenConfigDict(config.data)
+    for split in ("train", "test"):  # before anything is read
+        _crops(data, split)
     splits = _splits(data)
     num_classes = splits["train"].num_classes
     task = Classification(models.create(**config.model, num_classes=num_classes))

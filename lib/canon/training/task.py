@@ -6,11 +6,15 @@ from typing import Any, Protocol
 
 import jax
 from flax import linen as nn
+from jax import numpy as jnp
 
 from canon import losses
 from canon.training.metrics import Mean, Metrics, classification_error
 
 Variables = Any
+
+AUXILIARY_LOGITS = "auxiliary_logits"
+"""The collection into which a model sows the logits of its auxiliary classifiers, in training."""
 
 
 class Task(Protocol):
@@ -34,10 +38,16 @@ class Classification:
     Attributes:
       model: from images `[batch, height, width, channels]` to logits `[batch, num_classes]`.
       loss_function: from logits and labels to a loss per example, `[batch]`.
+      auxiliary_weight: of the loss of each auxiliary classifier that the model has, in training: Szegedy et al. 2014,
+        section 5. The metrics are of the network's own output.
+
+    An evaluation may see several crops of each image, `[batch, crops, height, width, channels]`: then the prediction is
+    the mean of the crops' probabilities (Krizhevsky et al. 2012, section 4.1).
     """
 
     model: nn.Module
     loss_function: Callable[[jax.Array, jax.Array], jax.Array] = losses.softmax_cross_entropy
+    auxiliary_weight: float = 0.3
 
     def init(self, key: jax.Array, batch: dict[str, jax.Array]) -> tuple[Variables, Variables]:
         variables = dict(self.model.init(key, batch["image"][:1]))
@@ -49,11 +59,24 @@ class Classification:
         variables = {"params": params, **model_state}
         if train:
             logits, model_state = self.model.apply(
-                variables, batch["image"], train=True, rngs={"dropout": key}, mutable=list(model_state)
+                variables, batch["image"], train=True, rngs={"dropout": key}, mutable=[*model_state, AUXILIARY_LOGITS]
             )
         else:
-            logits = self.model.apply(variables, batch["image"], train=False)
+            logits = self._predict(variables, batch["image"])
+        auxiliary = model_state.get(AUXILIARY_LOGITS, {}) if train else {}
+        model_state = {name: values for name, values in model_state.items() if name != AUXILIARY_LOGITS}
         mask = batch.get("mask")
         loss = Mean.of(self.loss_function(logits, batch["label"]), mask)
         error = Mean.of(classification_error(logits, batch["label"]), mask)
-        return loss.compute(), (model_state, {"loss": loss, "error": error})
+        objective = loss.compute()
+        for its_logits in auxiliary.values():
+            objective += self.auxiliary_weight * Mean.of(self.loss_function(its_logits, batch["label"]), mask).compute()
+        return objective, (model_state, {"loss": loss, "error": error})
+
+    def _predict(self, variables: Variables, images: jax.Array) -> jax.Array:
+        if images.ndim == 4:
+            return self.model.apply(variables, images, train=False)
+        batch, crops = images.shape[:2]
+        logits = self.model.apply(variables, images.reshape(batch * crops, *images.shape[2:]), train=False)
+        probabilities = jax.nn.softmax(logits.reshape(batch, crops, -1))
+        return jnp.log(jnp.maximum(probabilities.mean(axis=1), jnp.finfo(probabilities.dtype).tiny))

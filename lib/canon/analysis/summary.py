@@ -1,0 +1,150 @@
+"""What a network costs, layer by layer: sizes, memory, parameters, multiply-adds; and what its units see."""
+
+import math
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from flax import linen as nn
+from jax.extend.core import Jaxpr, Literal
+
+from canon.analysis import layers, receptive_field
+from canon.analysis.layers import Layer
+from canon.analysis.receptive_field import ReceptiveField
+
+# They write over their input, or do nothing in a prediction.
+_IN_PLACE = ("Activation", "Dropout")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One layer, for one image.
+
+    Attributes:
+      layer: its name, kind, output and parameters.
+      multiply_adds: a product and a sum count as one, as papers count them.
+      field: what its units see; None where that is nothing of the image.
+    """
+
+    layer: Layer
+    multiply_adds: int
+    field: ReceptiveField | None
+
+    @property
+    def memory(self) -> int:
+        """Bytes of its output."""
+        return self.layer.size * self.layer.dtype.itemsize
+
+    @property
+    def parameters(self) -> int:
+        """How many numbers it learns."""
+        return sum(self.layer.parameters.values())
+
+
+@dataclass(frozen=True)
+class Summary:
+    """A network on one image.
+
+    Attributes:
+      input_shape: (height, width, channels).
+      rows: the layers in the order of computation, without those that work in place.
+      depth: layers with weights along the longest way through the network.
+      parameters: how many numbers it learns in all.
+      unused: parts of it that have parameters and take no part in a prediction, such as auxiliary classifiers.
+    """
+
+    input_shape: tuple[int, ...]
+    rows: list[Row]
+    depth: int
+    parameters: int
+    unused: list[str]
+
+    @property
+    def activations(self) -> int:
+        """Numbers in the image and in all outputs."""
+        return math.prod(self.input_shape) + sum(row.layer.size for row in self.rows)
+
+    @property
+    def memory(self) -> int:
+        """Bytes of them; the image's are float32."""
+        return 4 * math.prod(self.input_shape) + sum(row.memory for row in self.rows)
+
+    @property
+    def multiply_adds(self) -> int:
+        return sum(row.multiply_adds for row in self.rows)
+
+
+def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
+    """The summary of a network that predicts on one image of `input_shape`. Nothing is computed or allocated.
+
+    Raises:
+      UserError: the network cannot take such an image; the message names the layer.
+    """
+    trace = layers.trace(model, input_shape)
+    fields = receptive_field.of_trace(trace)
+    costs = _multiply_adds(trace)
+    rows = [
+        Row(layer, costs.get(i, 0), fields.get(i))
+        for i, layer in enumerate(trace.layers)
+        if layer.is_used and layer.is_leaf and not layer.kind.startswith(_IN_PLACE)
+    ]
+    unused = [layer for layer in trace.layers if not layer.is_used]
+    parameters = sum(sum(layer.parameters.values()) for layer in trace.layers)
+    return Summary(
+        trace.input_shape, rows, _depth(trace), parameters, sorted({layer.name.split("/")[0] for layer in unused})
+    )
+
+
+def _equations(jaxpr: Jaxpr) -> Iterator:
+    for equation in jaxpr.eqns:
+        inner = layers.called(equation)
+        if inner is None:
+            yield equation
+        else:
+            yield from _equations(inner)
+
+
+def _multiply_adds(trace: layers.Trace) -> dict[int, int]:
+    """By the index of the innermost layer that is open when a product is computed."""
+    costs: dict[int, int] = {}
+    open_layers = [-1]
+    for equation in _equations(trace.jaxpr.jaxpr):
+        marked = layers.mark(equation)
+        if marked and marked[0] == "begin":
+            open_layers.append(marked[1])
+        elif marked:
+            open_layers.pop()
+        else:
+            costs[open_layers[-1]] = costs.get(open_layers[-1], 0) + _cost(equation)
+    return costs
+
+
+def _cost(equation) -> int:
+    outputs = math.prod(equation.outvars[0].aval.shape)
+    if equation.primitive.name == "dot_general":
+        contracted = equation.params["dimension_numbers"][0][0]
+        shape = equation.invars[0].aval.shape
+        return outputs * math.prod(shape[axis] for axis in contracted)
+    if equation.primitive.name == "conv_general_dilated":
+        kernel = equation.invars[1].aval.shape
+        features = equation.params["dimension_numbers"].rhs_spec[0]
+        return outputs * math.prod(kernel) // kernel[features]
+    return 0
+
+
+def _depth(trace: layers.Trace) -> int:
+    weighted = {i for i, layer in enumerate(trace.layers) if layer.is_weighted}
+
+    def walk(jaxpr: Jaxpr, inputs: list[int]) -> list[int]:
+        known = dict.fromkeys(jaxpr.constvars, 0) | dict(zip(jaxpr.invars, inputs, strict=True))
+        for equation in jaxpr.eqns:
+            depths = [0 if isinstance(variable, Literal) else known[variable] for variable in equation.invars]
+            inner = layers.called(equation)
+            results = walk(inner, depths) if inner else [max(depths, default=0)] * len(equation.outvars)
+            marked = layers.mark(equation)
+            if marked and marked[0] == "end" and marked[1] in weighted:
+                results = [depth + 1 for depth in results]
+            known.update(zip(equation.outvars, results, strict=True))
+        return [0 if isinstance(variable, Literal) else known[variable] for variable in jaxpr.outvars]
+
+    jaxpr = trace.jaxpr.jaxpr
+    return walk(jaxpr, [0] * len(jaxpr.invars))[0]

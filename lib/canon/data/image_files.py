@@ -1,0 +1,36 @@
+"""Image files, as people have them."""
+
+import warnings
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageOps
+
+from canon.errors import UserError
+
+MOST_PIXELS = 100_000_000
+"""A file of a few kilobytes can claim to be an image of gigabytes."""
+
+
+def read(path: Path | str) -> np.ndarray:
+    """The colours of an image file, upright: `[height, width, 3]` uint8. Grey becomes colour, and opacity is dropped.
+
+    Raises:
+      UserError: there is no such file, it is no image or damaged, or it has more than `MOST_PIXELS` pixels.
+    """
+    path = Path(path)
+    if not path.is_file():
+        raise UserError(f"there is no image {path}")
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is the stricter one
+            with Image.open(path) as image:
+                if image.width * image.height > MOST_PIXELS:
+                    raise UserError(
+                        f"{path} has {image.width}×{image.height} pixels; more than {MOST_PIXELS:,} are refused"
+                    )
+                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except UserError:
+        raise
+    except Exception as error:  # Pillow's decoders raise many kinds
+        raise UserError(f"{path} cannot be read as an image: {' '.join(str(error).split())}") from error
