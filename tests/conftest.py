@@ -1,5 +1,6 @@
 """What every test runs under: eight fake CPU devices, strict dtypes, and, by pyproject.toml, warnings as errors."""
 
+import io
 import os
 
 # Before jax starts. Unoptimised code: the tests compile much and compute little.
@@ -60,3 +61,46 @@ def toy_source(random):
     """103 grey images of 6×5 pixels in 4 classes."""
     images = random.integers(0, 256, (103, 6, 5, 1), dtype=np.uint8)
     return ArraySource(images, (np.arange(103) % 4).astype(np.int32), num_classes=4)
+
+
+@pytest.fixture(scope="session")
+def photographs(tmp_path_factory):
+    """The data_dir of a prepared set `canon_photographs`, in the format of TFDS's `imagenet2012`.
+
+    It holds JPEG images of different sizes in 4 classes, each class a colour: 16 to train, 8 for validation. One of
+    them is grey, one is smaller than any crop, and one is six times as wide as it is high.
+    """
+    import tensorflow_datasets as tfds  # 0.3 s, for the tests that ask for it
+    from PIL import Image
+
+    class CanonPhotographs(tfds.core.GeneratorBasedBuilder):
+        """It is registered under the name canon_photographs by being defined."""
+
+        VERSION = tfds.core.Version("1.0.0")
+
+        def _info(self):
+            features = {
+                "image": tfds.features.Image(encoding_format="jpeg"),
+                "label": tfds.features.ClassLabel(num_classes=4),
+                "file_name": tfds.features.Text(),
+            }
+            return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+        def _split_generators(self, dl_manager):
+            return {"train": self._generate_examples(range(16)), "validation": self._generate_examples(range(16, 24))}
+
+        def _generate_examples(self, indices):
+            colours = np.array([(200, 60, 60), (60, 200, 60), (60, 60, 200), (160, 160, 40)])
+            for i in indices:
+                generator = np.random.default_rng(i)
+                height, width = {1: (9, 14), 2: (12, 72)}.get(i, generator.integers(36, 80, 2))
+                pixels = (colours[i % 4] + generator.normal(0, 10, (height, width, 3))).clip(0, 255).astype(np.uint8)
+                image = Image.fromarray(pixels)
+                file = io.BytesIO()  # encoded here: TFDS would want TensorFlow to do it
+                (image.convert("L") if i == 3 else image).save(file, "JPEG", quality=95)
+                file.seek(0)
+                yield f"{i}.jpeg", {"image": file, "label": i % 4, "file_name": f"{i}.jpeg"}
+
+    data_dir = tmp_path_factory.mktemp("photographs")
+    tfds.builder("canon_photographs", data_dir=data_dir, file_format="array_record").download_and_prepare()
+    return str(data_dir)
