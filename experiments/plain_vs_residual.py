@@ -5,6 +5,7 @@ He, Zhang, Ren and Sun 2015, "Deep residual learning for image recognition", sec
     launch.py run plain_vs_residual                   1,797 digits of 8×8 pixels, which come with scikit-learn
     launch.py run plain_vs_residual:cifar10           the paper's protocol; the two depths that the claims compare
     launch.py run plain_vs_residual:cifar10_figure6   the same with every depth of the figure
+    launch.py run plain_vs_residual:imagenet          18 and 34 layers on ImageNet: section 4.1, figure 4 and table 2
 """
 
 from ml_collections import ConfigDict
@@ -12,23 +13,29 @@ from ml_collections import ConfigDict
 from canon import config as canon_config
 from canon.errors import UserError
 
+ARGUMENTS = ("digits", "cifar10", "cifar10_figure6", "imagenet")
+
 
 def get_config(argument="digits"):
+    if argument not in ARGUMENTS:
+        raise UserError(f"no argument {argument!r}; there are {', '.join(ARGUMENTS)}")
     config = canon_config.default()
     config.title = "Do deeper plain networks train worse, and residual ones not?"
-    config.paper = "He et al. 2015, Deep residual learning for image recognition, Fig. 6 and Table 6"
-    config.arguments = ("digits", "cifar10", "cifar10_figure6")
-    config.protocol = "cifar10"
-
-    config.model.name = "cifar_resnet"
+    config.arguments = ARGUMENTS
     config.optimizer.update(name="momentum", momentum=0.9, weight_decay=1e-4)
-    if argument == "digits":
-        digits(config)
-    elif argument in ("cifar10", "cifar10_figure6"):
-        cifar10(config)
+    if argument == "imagenet":
+        imagenet(config)
     else:
-        raise UserError(f"no argument {argument!r}; there are {', '.join(config.arguments)}")
+        figure6(config, argument)
+    return config
 
+
+def figure6(config, argument):
+    """Networks for small images: section 4.2."""
+    config.paper = "He et al. 2015, Deep residual learning for image recognition, Fig. 6 and Table 6"
+    config.protocol = "cifar10"
+    config.model.name = "cifar_resnet"
+    (digits if argument == "digits" else cifar10)(config)
     depths = (20, 32, 44, 56) if argument == "cifar10_figure6" else (20, 56)
     plain = {f"plain-{depth}": {"model": {"depth": depth, "shortcut": "none"}} for depth in depths}
     residual = {f"residual-{depth}": {"model": {"depth": depth, "shortcut": "A"}} for depth in depths}
@@ -38,8 +45,45 @@ def get_config(argument="digits"):
         residual["residual-110"] = {"model": {"depth": 110, "shortcut": "A"}, "schedule": warm_up}
     config.arms = ConfigDict(plain | residual)
     config.figure.panels = (tuple(plain), tuple(residual))
-    config.claims = claims(argument)
-    return config
+    config.claims = figure6_claims(argument)
+
+
+def imagenet(config):
+    """The paper's protocol for 18 and 34 layers: sections 3.4 and 4.1."""
+    config.paper = "He et al. 2015, Deep residual learning for image recognition, Fig. 4 and Table 2"
+    config.protocol = "imagenet"
+    config.cost = "days on eight GPUs (600,000 steps a run)"
+    config.deviations = (
+        "The rate falls at fixed steps, about where figure 4 has its plateaus, not when the error stops falling.",
+        "Colours are normalised by their means and deviations; the paper subtracts the mean of each pixel.",
+        "The colours of training images are not altered (Krizhevsky et al. 2012, section 4.1).",
+        "The training error is that of centre crops.",
+    )
+    config.data.source = "imagenet2012"
+    config.data.test_split = "validation"
+    config.data.image_size = 224
+    config.data.crop = "scale_jitter"
+    config.data.crop_scales = (256, 480)
+    config.data.flip = True
+    config.data.evaluation_scale = 256
+    config.data.evaluation_crops = 10
+    config.data.normalize = "imagenet"
+    config.schedule.update(name="step_decay", learning_rate=0.1, decay_at=(0.25, 0.5, 0.75))
+    config.train.batch_size = 256
+    config.train.steps = 600_000
+    config.train.log_every = 100
+    config.train.evaluate_every = 10_000
+    config.train.checkpoint_every = 5_000
+    config.train.evaluation_batch_size = 100
+    config.parallel.devices = 0
+    config.model.name = "resnet18"
+    plain = {f"plain-{depth}": {"model": {"name": f"plain{depth}"}} for depth in (18, 34)}
+    # "In the first comparison we use identity mapping for all shortcuts": option A.
+    residual = {f"residual-{depth}": {"model": {"name": f"resnet{depth}", "shortcut": "A"}} for depth in (18, 34)}
+    config.arms = ConfigDict(plain | residual)
+    config.figure.panels = (tuple(plain), tuple(residual))
+    config.figure.error_limit = 60.0
+    config.claims = imagenet_claims()
 
 
 def digits(config):
@@ -77,7 +121,7 @@ def cifar10(config):
     config.figure.error_limit = 20.0
 
 
-def claims(argument):
+def figure6_claims(argument):
     cifar = argument != "digits"
     figure6 = "He et al. 2015, Fig. 6, read off the curves, and Table 6"
     return ConfigDict(
@@ -105,6 +149,38 @@ def claims(argument):
                 tolerance=0.0 if cifar else 0.01,  # on digits both can reach 0%, where neither can be lower
                 published="CIFAR-10, test error: residual-20 8.75%, residual-56 6.97%",
                 source="He et al. 2015, Table 6",
+            ),
+        }
+    )
+
+
+def imagenet_claims():
+    table2 = "He et al. 2015, Table 2: top-1 error on the validation set, 10-crop testing"
+    return ConfigDict(
+        {
+            "plain_degrades": canon_config.claim(
+                statement="On ImageNet a plain network of 34 layers errs more than one of 18.",
+                higher="plain-34",
+                lower="plain-18",
+                metric="test/error",
+                published="plain-18 27.94%, plain-34 28.54%; the training error is higher throughout too (Fig. 4)",
+                source=table2,
+            ),
+            "residual_cures": canon_config.claim(
+                statement="At 34 layers a residual network errs less than a plain one.",
+                higher="plain-34",
+                lower="residual-34",
+                metric="test/error",
+                published="plain-34 28.54%, residual-34 25.03%",
+                source=table2,
+            ),
+            "residual_gains": canon_config.claim(
+                statement="A residual network of 34 layers errs less than one of 18.",
+                higher="residual-18",
+                lower="residual-34",
+                metric="test/error",
+                published="residual-18 27.88%, residual-34 25.03%",
+                source=table2,
             ),
         }
     )
