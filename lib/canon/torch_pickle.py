@@ -35,7 +35,7 @@ _DTYPES = {
     "uint8": (np.uint8, "ByteStorage"),
     "bool": (np.bool_, "BoolStorage"),
 }
-_MOST_OPCODES = 2**22  # about 35 for a tensor
+_MOST_OPCODES = 2**20  # about 35 for a tensor
 _MOST_ARGUMENTS = 8  # of `_typed_tensor`
 
 
@@ -132,8 +132,8 @@ def shown(value: Any) -> str:
 
 
 def kind(value: Any) -> str:
-    """What a message calls the type of a value that a file describes."""
-    return type(value).__name__
+    """What a message calls a value that a file describes: never its text, which may have no end."""
+    return f"value of type {type(value).__name__}"
 
 
 def _pop(stack: list[Any], count: int) -> list[Any]:

@@ -52,7 +52,8 @@ def read(path: Path | str) -> dict[str, np.ndarray]:
     except OSError as error:
         raise UserError(f"{path} cannot be read ({error.strerror or error})") from error
     except Exception as error:  # zipfile, pickletools and safetensors raise whatever they come across
-        raise UserError(f"{path} is damaged or cut short ({shown(error) or kind(error)}); {_AGAIN}") from error
+        reason = f"{type(error).__name__}: {shown(error)}"
+        raise UserError(f"{path} is damaged or cut short ({reason}); {_AGAIN}") from error
 
 
 def write(path: Path | str, tensors: Mapping[str, np.ndarray]) -> None:
@@ -66,9 +67,10 @@ def write(path: Path | str, tensors: Mapping[str, np.ndarray]) -> None:
         array = np.asarray(value)
         if not isinstance(name, str) or name == _METADATA or name.encode(errors="ignore").decode() != name:
             raise UserError(f"{path} cannot hold a tensor called {name!r}; give it another name")
-        if array.dtype.name not in _DTYPES:
+        dtype = next((dtype for dtype in _DTYPES.values() if dtype.name == array.dtype.name), None)
+        if dtype is None:
             raise UserError(f"{path} cannot hold {name!r}, whose dtype is {array.dtype}; cast it first")
-        arrays[name] = array.astype(_DTYPES[array.dtype.name], order="C", copy=False)
+        arrays[name] = array.astype(dtype, order="C", copy=False)
     content = safetensors.numpy.save(arrays)
     # The library sorts by dtype and name. The data has to stay so, to be aligned; the header can keep the given order.
     end = _header_end(content)
@@ -199,9 +201,11 @@ def _arrays(tensors: dict[str, Tensor], data: Mapping[str, Any], file_size: int)
         raise UserError(f"would expand to {size} bytes, much more than its size; save a clone() of each tensor")
     arrays = {}
     for name, (storage, offset, shape, strides, dtype) in tensors.items():
-        width = dtype.itemsize
-        view = np.ndarray(shape, dtype, data[storage.key], offset * width, [stride * width for stride in strides])
-        arrays[name] = np.array(view, order="C")
+        if 0 in shape:  # such a view may begin anywhere
+            arrays[name] = np.empty(shape, dtype)
+        else:
+            steps = [stride * dtype.itemsize for stride in strides]
+            arrays[name] = np.ndarray(shape, dtype, data[storage.key], offset * dtype.itemsize, steps).copy()
     return arrays
 
 
