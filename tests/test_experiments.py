@@ -3,13 +3,16 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
-from canon import experiment_file, schedules
-from canon.commands import arguments
+from canon import experiment_file, models, schedules
+from canon.commands import arguments, run
+from canon.data import sources
 from canon.study import plan
 from canon.study.verdict import deviations
 from canon.study.workdir import Study
+from canon.training import program
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -79,3 +82,43 @@ def test_the_default_study_reproduces_with_three_seeds(tmp_path):
     verdict = json.loads((tmp_path / "w" / "verdict.json").read_text())
     assert verdict["verdict"] == "reproduced"
     assert [claim["n"] for claim in verdict["claims"].values()] == [3, 3, 3]
+
+
+# The least side, about, of an image that the network takes; 0 for the digits' own eight pixels.
+LEAST_SIDE = {
+    "alexnet": 67,
+    "alexnet_one_column": 63,
+    "zfnet": 67,
+    "googlenet": 84,
+    "lenet5": 32,
+    "lenet5_modern": 12,
+} | {f"vgg{depth}": 32 for depth in (11, 13, 16, 19)}
+
+
+@pytest.fixture
+def two_dozen_digits(monkeypatch):
+    """The digits, but 24 of each split: networks of a hundred layers are to see all of them."""
+
+    def forget():
+        for cached in (program._splits, program._pipelines, program._preprocess):
+            cached.cache_clear()
+
+    whole = sources.digits
+    monkeypatch.setattr(sources, "digits", lambda split: sources.Subset(whole(split), np.arange(24)))
+    forget()
+    yield
+    forget()
+
+
+# Half a minute to two minutes of compiling each.
+LONG = {"plain34", "resnet34", "resnet101", "resnet152", "se_resnet50", "vgg13", "vgg16", "vgg19"}
+
+
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in models.names()])
+def test_every_network_trains_in_the_place_of_another(name, tmp_path, two_dozen_digits):
+    line = ["cifar10_classifier", "--arms=cnn", f"--workdir={tmp_path / 'w'}", f"--config.arms.cnn.model.name={name}"]
+    sizes = ["--config.seeds=1", "--config.train.steps=1", "--config.train.batch_size=4"]
+    status = run.main([*line, *sizes, f"--config.data.image_size={LEAST_SIDE.get(name, 0)}"], EXPERIMENTS)
+    assert status == 0
+    result = json.loads((tmp_path / "w" / "cnn" / "seed-0" / "result.json").read_text())
+    assert result["status"] == "finished"

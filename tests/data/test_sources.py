@@ -64,5 +64,30 @@ def test_images_of_different_shapes_are_refused_by_number(toy_source):
     ragged = Subset(Ragged(toy_source.images, toy_source.labels, 4), np.arange(103))
     streamed = pipeline.create(ragged, 103, "stream")
     for whole in (sources.read, preprocess.statistics, lambda source: streamed.batch(0, 0)):
-        with pytest.raises(UserError, match="image 42 has the shape"):
+        with pytest.raises(UserError, match="image 42 has the shape .*--config.data.crop=scale_jitter"):
             whole(ragged)
+
+
+def test_one_shape_is_what_all_images_have(toy_source):
+    assert sources.one_shape(toy_source) == (6, 5, 1)
+
+
+def test_a_crop_takes_any_size_but_only_the_channels_of_the_set(toy_source):
+    class Odd(ArraySource):
+        def __getitem__(self, index):
+            image = self.images[index][: 1 + index]
+            return {"image": np.repeat(image, 4, axis=-1) if index == 3 else image, "label": self.labels[index]}
+
+    def corner(position, image):
+        return image[:1, :1] + np.uint8(position)
+
+    odd = Odd(toy_source.images, toy_source.labels, 4)
+    images, labels = sources.stack(odd, [2, 0, 1], corner)
+    np.testing.assert_array_equal(
+        images, toy_source.images[[2, 0, 1], :1, :1] + np.uint8([0, 1, 2])[:, None, None, None]
+    )
+    np.testing.assert_array_equal(labels, [2, 0, 1])
+    with pytest.raises(
+        UserError, match=r"image 3 has the shape \(4, 5, 4\), but the images of this set have 1 channel"
+    ):
+        sources.stack(odd, [2, 3], corner)

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import tensorflow_datasets as tfds
 
-from canon.data import sources, tfds_source
+from canon.data import pipeline, sources, tfds_source
 from canon.errors import UserError
 
 REAL = os.environ.get("TFDS_DATA_DIR", "")
@@ -112,6 +112,46 @@ def test_a_set_that_is_stored_as_tfrecord_is_refused_with_the_way_out(toy):
 def test_a_version_that_does_not_exist_is_refused(toy):
     with pytest.raises(UserError, match="data set canon_toy:9.9.9 cannot be opened"):
         sources.load("canon_toy:9.9.9", "train", toy)
+
+
+def test_a_set_of_photographs_has_no_height_and_width(photographs):
+    train = sources.load("canon_photographs", "train", photographs)
+    assert (len(train), train.image_shape) == (16, (None, None, 3))
+    assert train[0].keys() == {"image", "label"}
+    shapes = {train[i]["image"].shape for i in range(16)}
+    assert {(9, 14, 3), (12, 72, 3)} < shapes
+    grey = [image for image in (train[i]["image"] for i in range(16)) if (image == image[..., :1]).all()]
+    assert len(grey) == 1  # a grey file in a set of colours has three equal channels
+
+
+def test_photographs_without_a_crop_are_refused_with_the_way_out(photographs):
+    train = sources.load("canon_photographs", "train", photographs)
+    for placement in ("auto", "device", "stream"):
+        with pytest.raises(UserError, match="--config.data.crop=scale_jitter --config.data.image_size=224"):
+            pipeline.create(train, 4, placement).batch(0, 0)
+
+
+class CanonUndeclared(CanonToy):
+    """Images of one shape, in a set that does not say so; its test split has no labels."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _info(self):
+        features = {"image": tfds.features.Image(), "label": tfds.features.ClassLabel(num_classes=3)}
+        return self.dataset_info_from_configs(features=tfds.features.FeaturesDict(features))
+
+    def _generate_examples(self, count):
+        for key, example in super()._generate_examples(count):
+            yield key, example | ({"label": -1} if count == 3 else {})
+
+
+def test_images_that_all_have_one_shape_need_no_declaration(tmp_path):
+    tfds_source.prepare("canon_undeclared", str(tmp_path))
+    train = sources.load("canon_undeclared", "train", str(tmp_path))
+    assert train.image_shape == (4, 5, 3)
+    assert sources.read(train).images.shape == (9, 4, 5, 3)
+    with pytest.raises(UserError, match="the split test of canon_undeclared has no labels; it has the splits"):
+        sources.load("canon_undeclared", "test", str(tmp_path))
 
 
 @needs_real("cifar10")

@@ -30,8 +30,8 @@ def test_an_argument_that_is_none_by_default_still_has_its_type():
     ("section", "reason"),
     [
         ({"name": "cifar_resnet", "dept": 20}, r"model cifar_resnet has no argument 'dept'; did you mean depth\?"),
-        ({"name": "resnet"}, "no model is called 'resnet'; did you mean cifar_resnet"),
-        ({"depth": 20}, "config.model needs a name, one of cifar_resnet, mlp"),
+        ({"name": "resnet"}, "no model is called 'resnet'; did you mean resnet"),
+        ({"depth": 20}, "config.model needs a name, one of alexnet, "),
         ({"name": 3}, "config.model needs a name"),
         ({"name": "cifar_resnet", "depth": "deep"}, "config.model.depth takes a whole number, not 'deep'"),
     ],
@@ -51,7 +51,9 @@ def test_an_arm_changes_what_it_names_and_nothing_else(tiny_study):
 
 def test_an_arm_with_another_model_starts_from_that_models_defaults(tiny_config):
     changes = ConfigDict({"model": {"name": "cifar_resnet", "depth": 14}})
-    assert plan.merge(tiny_config, changes).model.to_dict() == {"name": "cifar_resnet", "depth": 14, "shortcut": "A"}
+    expected = {"name": "cifar_resnet", **models.arguments("cifar_resnet"), "depth": 14}
+    del expected["num_classes"]  # the data's
+    assert plan.merge(tiny_config, changes).model.to_dict() == expected
 
 
 def test_merging_leaves_the_original_alone(tiny_config):
@@ -75,7 +77,8 @@ def test_an_arm_can_be_given_another_model_and_its_arguments(tiny_study):
     config = plan.override(tiny_study, "arms.wide.model.name", "cifar_resnet")
     config = plan.override(config, "arms.wide.model.depth", "14")
     arms = plan.arm_configs(config)
-    assert arms["wide"].model.to_dict() == {"name": "cifar_resnet", "depth": 14, "shortcut": "A"}
+    assert (arms["wide"].model.name, arms["wide"].model.depth, arms["wide"].model.shortcut) == ("cifar_resnet", 14, "A")
+    assert "hidden" not in arms["wide"].model
     assert arms["narrow"].model.name == "mlp"
 
 

@@ -4,11 +4,22 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from scipy.special import log_softmax
 
+from canon.data import crops, preprocess
 from canon.data.pipeline import examples
 from canon.errors import UserError
 from canon.study import plan
 from canon.training import loop, program
+
+CROPPED = {
+    "crop": "scale_jitter",
+    "image_size": 32,
+    "crop_scales": (36, 48),
+    "evaluation_scale": 36,
+    "evaluation_crops": 10,
+    "normalize": "none",
+}
 
 
 def build(config, **changes):
@@ -88,6 +99,14 @@ def test_building_compiles_nothing(tiny_config):
         ({"train": {"steps": 2**31}}, "train.steps must be at most 2,147,483,647"),
         ({"train": {"batch_size": 1438}}, "between 1 and the 1437"),
         ({"data": {"normalize": "x"}}, "data.normalize"),
+        ({"data": {"crop": "scale_jitter"}}, "data.crop=scale_jitter needs .*data.image_size"),
+        ({"data": CROPPED | {"evaluation_crops": 3}}, "data.evaluation_crops"),
+        ({"data": CROPPED | {"evaluation_scale": 31}}, "data.evaluation_scale"),
+        ({"data": CROPPED | {"crop_scales": (48, 36)}}, "data.crop_scales"),
+        ({"data": CROPPED | {"placement": "device"}}, "data.placement=device"),
+        ({"data": CROPPED | {"pad_crop": 1}}, "data.pad_crop"),
+        ({"data": CROPPED | {"normalize": "mean_image"}}, "data.normalize=mean_image"),
+        ({"data": CROPPED | {"normalize": "imagenet"}}, "data.normalize=imagenet is for images of 3 channels"),
         ({"data": {"test_split": "x"}}, "train and test, not 'x'"),
         ({"parallel": {"devices": 3}}, "cannot be split evenly over 3 devices"),
     ],
@@ -99,3 +118,74 @@ def test_a_config_that_does_not_fit_is_refused(tiny_config, changes, reason):
 
 def test_an_evaluation_batch_is_no_larger_than_the_data(tiny_config):
     assert build(tiny_config, train={"evaluation_batch_size": 10**12}).evaluation_batch_size == 1437
+
+
+def test_an_evaluation_batch_counts_every_crop_of_an_image(tiny_config):
+    ten = build(tiny_config, data=CROPPED, train={"evaluation_batch_size": 200})
+    assert ten.evaluation_batch_size == 20
+    few = build(tiny_config, data=CROPPED, train={"evaluation_batch_size": 7}, parallel={"devices": 4})
+    assert few.evaluation_batch_size == 4
+
+
+def test_small_images_feed_a_network_that_needs_larger_ones(tiny_config):
+    built = build(tiny_config, data={"image_size": 20, "flip": True})
+    state = built.init(0)
+    assert state.params["hidden1"]["kernel"].shape[0] == 20 * 20
+    assert built.pipelines["train"].arrays["image"].shape == (1437, 8, 8, 1)
+    assert np.isfinite(list(loop.evaluate(built, state, "test").values())).all()
+    assert np.isfinite(loss_of_one_step(built))
+
+
+@pytest.fixture
+def photograph_config(tiny_config, photographs):
+    """A run on photographs of different sizes, 4 steps with batches of 8, evaluated on ten crops."""
+    data = CROPPED | {"source": "canon_photographs", "data_dir": photographs, "test_split": "validation"}
+    train = {"batch_size": 8, "steps": 4, "evaluation_batch_size": 30}
+    return plan.merge(tiny_config, ConfigDict({"data": data | {"normalize": "imagenet", "flip": True}, "train": train}))
+
+
+def test_a_convolutional_network_trains_on_photographs(photograph_config, tmp_path):
+    config = plan.merge(photograph_config, ConfigDict({"model": {"name": "cifar_resnet", "depth": 8}}))
+    result = loop.train(build(config, train={"steps": 2}), 0, tmp_path)
+    assert (result.status, result.step) == ("finished", 2)
+    for name in ("train/loss", "train/error", "test/loss", "test/error"):
+        assert np.isfinite(result.metrics[name])
+
+
+@pytest.mark.parametrize("crop", ["scale_jitter", "random_resized"])
+def test_a_run_on_photographs_that_was_stopped_ends_with_the_same_bits(photograph_config, crop, tmp_path):
+    built = build(photograph_config, data={"crop": crop})
+    whole = loop.train(built, 1, tmp_path / "whole")
+    with pytest.raises(loop.Interrupted):
+        loop.train(built, 1, tmp_path / "parts", should_stop=lambda: True)
+    parts = loop.train(built, 1, tmp_path / "parts")
+    assert {k: v for k, v in parts.metrics.items() if "speed" not in k} == {
+        k: v for k, v in whole.metrics.items() if "speed" not in k
+    }
+
+
+def test_test_images_are_predicted_by_ten_crops_and_training_images_by_one(photograph_config):
+    built = build(photograph_config)
+    state = built.init(0)
+    params = jax.tree.map(np.asarray, state.params)
+
+    def log_probabilities(crop):
+        x = ((crop / 255 - preprocess.IMAGENET_MEAN) / preprocess.IMAGENET_DEVIATION).reshape(-1)
+        x = np.maximum(x @ params["hidden1"]["kernel"] + params["hidden1"]["bias"], 0)
+        return log_softmax(x @ params["classifier"]["kernel"] + params["classifier"]["bias"])
+
+    for split, cut in (("test", crops.ten_crops), ("train", lambda image, size: crops.center_crop(image, size)[None])):
+        source = built.pipelines[split].source
+        losses = []
+        for i in range(len(source)):
+            seen = cut(crops.resize_shorter_side(source[i]["image"], 36), 32)
+            mean = np.mean([np.exp(log_probabilities(crop)) for crop in seen], axis=0)
+            losses.append(-np.log(mean[source[i]["label"]]))
+        # Three images in a batch: the last one of either split is filled up.
+        assert len(losses) % built.evaluation_batch_size
+        np.testing.assert_allclose(loop.evaluate(built, state, split)[f"{split}/loss"], np.mean(losses), rtol=1e-5)
+
+
+def test_photographs_without_a_crop_are_refused_with_the_way_out(photograph_config):
+    with pytest.raises(UserError, match="--config.data.crop=scale_jitter --config.data.image_size=224"):
+        build(photograph_config, data={"crop": "none", "evaluation_crops": 1})

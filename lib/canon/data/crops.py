@@ -90,8 +90,8 @@ def random_box(rng: np.random.Generator, height: int, width: int) -> tuple[int, 
 
     Szegedy et al. 2014, section 6: between 8% and 100% of the area, evenly, and a ratio of width to height between 3/4
     and 4/3; its logarithm is drawn evenly, so that wide and high are alike. What does not fit into the image is drawn
-    again. After ten times it is the largest part in the middle that has such a ratio: only images that are very wide or
-    very high come to that.
+    again. After ten times it is the largest part in the middle that has such a ratio; where an image is very wide or
+    very high, it comes to that.
     """
     for _ in range(10):
         area = rng.uniform(0.08, 1.0) * height * width

@@ -19,17 +19,20 @@ def read(path: Path | str) -> np.ndarray:
       UserError: there is no such file, it is no image or damaged, or it has more than `MOST_PIXELS` pixels.
     """
     path = Path(path)
-    if not path.is_file():
-        raise UserError(f"there is no image {path}")
     try:
+        if not path.is_file():
+            raise UserError(f"there is no image {path}")
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the bound below is the stricter one
+            warnings.simplefilter("ignore")  # of many pixels, where the bound below is the stricter one; of opacity
             with Image.open(path) as image:
                 if image.width * image.height > MOST_PIXELS:
                     raise UserError(
                         f"{path} has {image.width}×{image.height} pixels; more than {MOST_PIXELS:,} are refused"
                     )
-                return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+                upright = ImageOps.exif_transpose(image)
+                if upright.mode.startswith("I"):  # grey of 16 bits, which Pillow would clip to 8
+                    upright = Image.fromarray((np.asarray(upright) // 256).clip(0, 255).astype(np.uint8))
+                return np.array(upright.convert("RGB"))
     except UserError:
         raise
     except Exception as error:  # Pillow's decoders raise many kinds

@@ -129,10 +129,10 @@ def stack(
     examples = source.__getitems__(indices)
     for i, example in zip(indices, examples, strict=True):
         shape = example["image"].shape
-        if crop is None and shape != expected:
-            raise UserError(f"image {i} has the shape {shape}, others {expected}: sizes differ; {_ADVICE}")
         if shape[-1] != expected[-1]:
             raise UserError(f"image {i} has the shape {shape}, but the images of this set have {expected[-1]} channels")
+        if crop is None and shape != expected:
+            raise UserError(f"image {i} has the shape {shape}, others {expected}: sizes differ; {_ADVICE}")
     images = [example["image"] for example in examples]
     if crop is not None:
         images = [crop(position, image) for position, image in enumerate(images)]
