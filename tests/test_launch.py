@@ -224,6 +224,11 @@ BAD = {
     "report of nothing": (["report", "foreign"], "not the workdir of a study"),
     "evaluation of nothing": (["evaluate", "foreign"], "not the folder of a run"),
     "preparing nothing": (["prepare", "cifra10"], "did you mean cifar10?"),
+    "summary of nothing": (["summary", "vgg61"], "no model is called 'vgg61'; did you mean vgg19?"),
+    "summary on a small image": (["summary", "vgg16", "--input=20x20x3"], "layer pool5"),
+    "prediction without weights": (["predict", "file", "--model=vgg16"], "are required: --weights"),
+    "prediction by a text": (["predict", "file", "--model=vgg16", "--weights=file"], "neither a safetensors file nor"),
+    "prediction by nothing known": (["predict", "file", "--model=mlp", "--weights=file"], "no published checkpoint"),
 }  # fmt: skip
 
 
@@ -278,6 +283,9 @@ def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch):
     assert "width.py:10: config has no field 'log_evry'; did you mean train.log_every?" in errors
 
 
+VERBS = ("list", "run", "report", "evaluate", "summary", "predict", "prepare")
+
+
 def imported(environment, *line):
     code = (
         "import runpy, sys\nsys.argv = ['launch.py', *sys.argv[1:]]\n"
@@ -291,13 +299,21 @@ def imported(environment, *line):
     return output, set(output.rpartition("MODULES")[2].split())
 
 
-@pytest.mark.parametrize(
-    "line", [[], ["list"], ["--help"], *([verb, "--help"] for verb in ("list", "run", "report", "evaluate", "prepare"))]
-)
+@pytest.mark.parametrize("line", [[], ["list"], ["--help"], *([verb, "--help"] for verb in VERBS)])
 def test_list_and_help_import_no_jax(environment, line):
     output, modules = imported(environment, *line)
     assert not modules & {"jax", "flax", "numpy", "matplotlib", "tensorflow_datasets", "sklearn", "rich"}
     assert "launch.py" in output
+
+
+def test_a_summary_is_printed_without_a_data_library_and_nothing_is_written(tmp_path, launch, environment):
+    status, output, errors = launch("summary", "vgg16")
+    assert (status, errors) == (0, "")
+    assert "138,357,544" in output
+    assert list(tmp_path.iterdir()) == []
+    _, modules = imported(environment, "summary", "lenet5")
+    assert "jax" in modules
+    assert not modules & {"matplotlib", "tensorflow_datasets", "sklearn", "grain", "tensorboardX", "orbax"}
 
 
 def test_with_no_arguments_it_lists_the_experiments_and_says_how_to_start(launch):

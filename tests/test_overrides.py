@@ -89,6 +89,48 @@ def test_an_override_that_does_not_fit_says_what_would(config, key, text, reason
     assert config.to_dict() == before
 
 
+@pytest.mark.parametrize(
+    ("text", "example", "value"),
+    [
+        ("56", 20, 56),
+        ("1e3", 20, 1000),
+        ("true", False, True),
+        ("1", 0.5, 1.0),
+        ("3,4", (800, 800), (3, 4)),
+        ("7", (800, 800), (7,)),
+        ("2.5", (), (2.5,)),
+        ("", "A", ""),
+        ("none", "A", "none"),
+    ],
+)
+def test_a_text_is_read_as_the_type_of_an_example(text, example, value):
+    got = overrides.read("--argument", text, example)
+    assert got == value
+    assert type(got) is type(value)
+
+
+@pytest.mark.parametrize(
+    ("text", "example", "reason"),
+    [
+        ("few", 20, "a whole number, not 'few'"),
+        ("none", 20, "a whole number, not 'none'"),
+        ("inf", 0.5, "a number, not inf"),
+        ("yes", False, "true or false, not 'yes'"),
+        ("3,x", (800, 800), r"a tuple of whole numbers, such as \(800, 800\), not '3,x'"),
+        ("(3, 0.5)", (800, 800), r"a tuple of whole numbers, such as \(800, 800\), not \(3, 0.5\)"),
+    ],
+)
+def test_a_text_that_is_no_such_value_is_refused_by_its_name(text, example, reason):
+    with pytest.raises(UserError, match=f"^--argument takes {reason}$"):
+        overrides.read("--argument", text, example)
+
+
+@given(text=st.text(max_size=12), example=st.sampled_from([3, 0.5, True, "x", (1,), (0.5,), ("a",), ()]))
+def test_no_text_ends_in_anything_but_a_value_of_the_type_or_a_user_error(text, example):
+    with contextlib.suppress(UserError):
+        assert type(overrides.read("--argument", text, example)) is type(example)
+
+
 @given(key=st.text(max_size=12), text=st.text(max_size=12))
 def test_no_override_ends_in_anything_but_a_value_or_a_user_error(key, text):
     config = canon_config.default()

@@ -5,7 +5,7 @@ the jaxpr in its order then knows which layer each operation belongs to.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -27,8 +27,8 @@ class Layer:
     Attributes:
       name: where it stands in the network, such as `stage1_block1/conv1`.
       kind: the name of its class.
-      shape: of its output, without the batch axis.
-      dtype: of its output.
+      shape: of its output, or of the first of several, without the batch axis.
+      dtype: of that output.
       parameters: how many numbers it learns, by the parameter's name; those of layers inside it are theirs.
       is_leaf: whether no other layer is inside it.
       is_used: whether the network's output depends on it; auxiliary classifiers are for training alone.
@@ -61,11 +61,13 @@ class Trace:
       layers: in the order in which they are called.
       jaxpr: its last input is the images, its first output the network's; `mark` reads the marks in it.
       input_shape: of one image.
+      parameters: how many numbers the network learns, those of a layer that is called twice counted once.
     """
 
     layers: list[Layer]
     jaxpr: ClosedJaxpr
     input_shape: tuple[int, ...]
+    parameters: int
 
 
 def mark(equation: Any) -> tuple[str, int] | None:
@@ -83,9 +85,14 @@ def called(equation: Any) -> Jaxpr | None:
         return None
     for value in equation.params.values():
         inner = value.jaxpr if isinstance(value, ClosedJaxpr) else value
-        if isinstance(inner, Jaxpr) and len(inner.invars) == len(equation.invars):
+        # What combines two numbers, for a window's reduction say, is called with other shapes.
+        if isinstance(inner, Jaxpr) and _shapes(inner.invars) == _shapes(equation.invars):
             return inner
     return None
+
+
+def _shapes(variables: Sequence[Any]) -> list[tuple[int, ...]]:
+    return [variable.aval.shape for variable in variables]
 
 
 def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
@@ -104,7 +111,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
             jaxpr, (_, variables) = jax.make_jaxpr(model.init_with_output, return_shape=True)(key, images)
     except UserError:
         raise
-    except (TypeError, ValueError, ZeroDivisionError) as error:  # of Flax and JAX, about shapes
+    except (TypeError, ValueError, ArithmeticError) as error:  # of Flax and JAX, about shapes
         reason = str(error).splitlines()[0]
         raise UserError(f"the network cannot take images of shape {tuple(input_shape)}: {reason}") from error
     for layer in recorder.layers:
@@ -113,7 +120,8 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     live = _live_layers(jaxpr.jaxpr)
     for i, layer in enumerate(recorder.layers):
         layer.is_used = i in live
-    return Trace(recorder.layers, jaxpr, tuple(input_shape))
+    parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables.get("params", {})))
+    return Trace(recorder.layers, jaxpr, tuple(input_shape), parameters)
 
 
 def _live_layers(jaxpr: Jaxpr) -> set[int]:
@@ -154,9 +162,11 @@ class _Recorder:
         layer = Layer(name, type(context.module).__name__)
         self.layers.append(layer)
         self._open.append(index)
-        output = call(*_marked(arguments, f"{_MARK}:begin:{index}"), **keywords)
+        arguments, keywords = _marked((arguments, keywords), f"{_MARK}:begin:{index}")
+        output = call(*arguments, **keywords)
         self._open.pop()
-        layer.shape, layer.dtype = output.shape[1:], output.dtype
+        first = jax.tree.leaves(output)[0]
+        layer.shape, layer.dtype = first.shape[1:], first.dtype
         return _marked(output, f"{_MARK}:end:{index}")
 
 

@@ -40,8 +40,9 @@ class Field:
 
     @property
     def size(self) -> int:
-        """Pixels from end to end."""
-        return math.floor(self.high - self.low) + 1
+        """Pixels from end to end, of the unit that sees most where their fields differ by fractions of a pixel."""
+        starts = [unit * self.stride for unit in range(self.stride.denominator)]
+        return max(math.floor(self.high + start) - math.ceil(self.low + start) for start in starts) + 1
 
 
 Fields = tuple[Field, ...] | None
@@ -85,13 +86,13 @@ def of_trace(trace: layers.Trace) -> dict[int, ReceptiveField]:
 
     def at_end_of_layer(equation: Equation, fields: Fields) -> None:
         marked = layers.mark(equation)
-        if marked and marked[0] == "end" and fields is not None:
+        if marked and marked[0] == "end" and marked[1] not in seen and fields is not None:
             strides = tuple(f.stride for f in fields)
             has_positions = any(f.axis is not None for f in fields)
             seen[marked[1]] = ReceptiveField(
                 size=tuple(f.size for f in fields),
                 stride=strides if has_positions else None,
-                padding=tuple(math.ceil(-f.low) for f in fields),
+                padding=tuple(math.floor(-f.low) for f in fields),
                 sees_all=any(f.sees_all for f in fields),
             )
 
@@ -136,7 +137,7 @@ def _rule(equation: Equation) -> Callable[[Equation, list[Fields]], Fields]:
         return _RULES[name]
     if name.startswith("reduce_window"):
         return _reduce_window
-    if name.startswith(("reduce_", "arg")):
+    if name.startswith(("reduce_", "arg")) and "axes" in equation.params:
         return _reduce
     rank = equation.outvars[0].aval.ndim
     by_position = all(variable.aval.ndim in (rank, 0) for variable in equation.invars)
@@ -150,9 +151,12 @@ def _collapse(field: Field, shape: Sequence[int]) -> Field:
     return replace(field, high=field.high + (shape[field.axis] - 1) * field.stride, axis=None)
 
 
-def _meet(a: Field, b: Field) -> Field:
+def _meet(a: Field, b: Field, shape: Sequence[int]) -> Field:
+    """The field of a unit that sees what the same unit of two arrays of one shape sees."""
     if (a.axis is None) != (b.axis is None):
         return replace(a if b.axis is None else b, sees_all=True)
+    if (a.axis, a.stride) != (b.axis, b.stride):  # apart from unit to unit by no fixed distance
+        a, b = _collapse(a, shape), _collapse(b, shape)
     return replace(a, low=min(a.low, b.low), high=max(a.high, b.high), sees_all=a.sees_all or b.sees_all)
 
 
@@ -168,10 +172,11 @@ def _elementwise(equation: Equation, operands: list[Fields]) -> Fields:
 
 def _union(equation: Equation, operands: list[Fields]) -> Fields:
     """Of fields along the same axes, position by position."""
+    shape = equation.outvars[0].aval.shape
     fields = None
     for operand in operands:
         if operand is not None:
-            fields = operand if fields is None else tuple(map(_meet, fields, operand))
+            fields = tuple(_meet(a, b, shape) for a, b in zip(fields or operand, operand, strict=True))
     return fields
 
 
@@ -257,9 +262,15 @@ def _broadcast(equation: Equation, operands: list[Fields]) -> Fields:
 
 def _reshape(equation: Equation, operands: list[Fields]) -> Fields:
     shape, result = equation.invars[0].aval.shape, equation.outvars[0].aval.shape
-    # An axis stays where it has the same size, and as many numbers before it.
-    at = {(math.prod(result[:i]), size): i for i, size in enumerate(result)}
-    places = {axis: at.get((math.prod(shape[:axis]), size)) for axis, size in enumerate(shape)}
+
+    def place(shape: Sequence[int], axis: int) -> tuple[int, int, int]:
+        before = math.prod(shape[:axis])
+        ones = sum(math.prod(shape[:i]) == before for i in range(axis)) if shape[axis] == 1 else 0
+        return shape[axis], before, ones
+
+    # An axis stays where it has the same size, and as many numbers before it; axes of 1 stay in their order.
+    at = {place(result, axis): axis for axis in range(len(result))}
+    places = {axis: at.get(place(shape, axis)) for axis in range(len(shape))}
     return _moved(operands[0], shape, {axis: i for axis, i in places.items() if i is not None})
 
 

@@ -14,6 +14,8 @@ from canon.analysis.receptive_field import ReceptiveField
 # They write over their input, or do nothing in a prediction.
 _IN_PLACE = ("Activation", "Dropout")
 
+_OUTSIDE = -1  # of all layers: what the network itself computes between them
+
 
 @dataclass(frozen=True)
 class Row:
@@ -48,15 +50,17 @@ class Summary:
       input_shape: (height, width, channels).
       rows: the layers in the order of computation, without those that work in place.
       depth: layers with weights along the longest way through the network.
+      multiply_adds: of the rows, and of what is computed between the layers in them.
       parameters: how many numbers it learns in all.
-      unused: parts of it that have parameters and take no part in a prediction, such as auxiliary classifiers.
+      unused: how many of them are in parts that take no part in a prediction, such as auxiliary classifiers.
     """
 
     input_shape: tuple[int, ...]
     rows: list[Row]
     depth: int
+    multiply_adds: int
     parameters: int
-    unused: list[str]
+    unused: dict[str, int]
 
     @property
     def activations(self) -> int:
@@ -67,10 +71,6 @@ class Summary:
     def memory(self) -> int:
         """Bytes of them; the image's are float32."""
         return 4 * math.prod(self.input_shape) + sum(row.memory for row in self.rows)
-
-    @property
-    def multiply_adds(self) -> int:
-        return sum(row.multiply_adds for row in self.rows)
 
 
 def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
@@ -87,11 +87,18 @@ def summarize(model: nn.Module, input_shape: tuple[int, ...]) -> Summary:
         for i, layer in enumerate(trace.layers)
         if layer.is_used and layer.is_leaf and not layer.kind.startswith(_IN_PLACE)
     ]
-    unused = [layer for layer in trace.layers if not layer.is_used]
-    parameters = sum(sum(layer.parameters.values()) for layer in trace.layers)
-    return Summary(
-        trace.input_shape, rows, _depth(trace), parameters, sorted({layer.name.split("/")[0] for layer in unused})
-    )
+    multiply_adds = sum(cost for i, cost in costs.items() if i == _OUTSIDE or trace.layers[i].is_used)
+    return Summary(trace.input_shape, rows, _depth(trace), multiply_adds, trace.parameters, _unused(trace))
+
+
+def _unused(trace: layers.Trace) -> dict[str, int]:
+    used = {layer.name for layer in trace.layers if layer.is_used}
+    unused = {layer.name: sum(layer.parameters.values()) for layer in trace.layers if layer.name not in used}
+    parts: dict[str, int] = {}
+    for name, parameters in sorted(unused.items()):
+        part = name.split("/")[0]
+        parts[part] = parts.get(part, 0) + parameters
+    return {part: parameters for part, parameters in parts.items() if parameters}
 
 
 def _equations(jaxpr: Jaxpr) -> Iterator:
@@ -106,12 +113,13 @@ def _equations(jaxpr: Jaxpr) -> Iterator:
 def _multiply_adds(trace: layers.Trace) -> dict[int, int]:
     """By the index of the innermost layer that is open when a product is computed."""
     costs: dict[int, int] = {}
-    open_layers = [-1]
+    open_layers = [_OUTSIDE]
     for equation in _equations(trace.jaxpr.jaxpr):
         marked = layers.mark(equation)
-        if marked and marked[0] == "begin":
+        is_open = marked and marked[1] == open_layers[-1]  # a layer of two inputs is marked twice
+        if marked and marked[0] == "begin" and not is_open:
             open_layers.append(marked[1])
-        elif marked:
+        elif marked and marked[0] == "end" and is_open:
             open_layers.pop()
         else:
             costs[open_layers[-1]] = costs.get(open_layers[-1], 0) + _cost(equation)
@@ -126,8 +134,11 @@ def _cost(equation) -> int:
         return outputs * math.prod(shape[axis] for axis in contracted)
     if equation.primitive.name == "conv_general_dilated":
         kernel = equation.invars[1].aval.shape
-        features = equation.params["dimension_numbers"].rhs_spec[0]
-        return outputs * math.prod(kernel) // kernel[features]
+        numbers = equation.params["dimension_numbers"]
+        if set(equation.params["lhs_dilation"]) != {1}:  # transposed: each input meets the kernel, zeros do not count
+            inputs = equation.invars[0].aval.shape
+            return math.prod(inputs) // inputs[numbers.lhs_spec[1]] * math.prod(kernel)
+        return outputs * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
     return 0
 
 

@@ -15,6 +15,8 @@ image is resized to a shorter side of 256 pixels, of which the middle 224×224 a
 model's: --batch_norm=true, --num_classes=10.
 """
 
+SHORTER_SIDE = 256
+
 
 def main(arguments: list[str], experiments: Path) -> int:
     """Runs the command and returns its exit status."""
@@ -26,19 +28,29 @@ def main(arguments: list[str], experiments: Path) -> int:
     options, rest = parser.parse_known_args(arguments)
 
     from canon.commands.model_arguments import read_arguments
-    from canon.data import image_files
     from canon.models import pretrained
 
     runtime.start()
     pretrained.create(options.model)  # a wrong name is said before its arguments are read
     model, variables = pretrained.load(options.model, options.weights, **read_arguments(options.model, rest))
     names = _class_names(options.classes, model.num_classes)
-    images = [image_files.read(path) for path in options.images]
+    images = [_read(path) for path in options.images]
     for path, probabilities in zip(options.images, _predict(model, variables, images), strict=True):
         print(path)
         for i in probabilities.argsort()[::-1][:5]:
             print(f"  {100 * probabilities[i]:5.1f}%  {names[i]}")
     return 0
+
+
+def _read(path: str):
+    """An image that may be resized to `SHORTER_SIDE`: of a pixel by a hundred thousand, that would be gigabytes."""
+    from canon.data import image_files
+
+    image = image_files.read(path)
+    height, width = image.shape[:2]
+    if max(height, width) * SHORTER_SIDE**2 > min(height, width) * image_files.MOST_PIXELS:
+        raise UserError(f"{path} has {width}×{height} pixels; it is too narrow to be resized to {SHORTER_SIDE}")
+    return image
 
 
 def _class_names(file: str | None, num_classes: int) -> list[str]:
@@ -72,5 +84,5 @@ def _predict(model, variables, images):
         return jax.nn.softmax(model.apply(variables, image[None]))[0]
 
     for image in images:
-        seen = crops.center_crop(crops.resize_shorter_side(image, 256), size)
+        seen = crops.center_crop(crops.resize_shorter_side(image, SHORTER_SIDE), size)
         yield np.asarray(probabilities(variables, np.float32((seen / 255 - mean) / deviation)))

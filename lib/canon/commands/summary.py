@@ -63,10 +63,10 @@ def _table(name: str, summary) -> str:
                 stride,
             )
         )
-    used = sum(row.parameters for row in summary.rows)
+    unused = sum(summary.unused.values())
     total = (
         "total", "", "", f"{summary.activations:,}", _bytes(summary.memory),
-        f"{used:,}", f"{summary.multiply_adds:,}", "", "",
+        f"{summary.parameters - unused:,}", f"{summary.multiply_adds:,}", "", "",
     )  # fmt: skip
     widths = [max(len(line[i]) for line in (header, *lines, total)) for i in range(len(header))]
 
@@ -77,9 +77,9 @@ def _table(name: str, summary) -> str:
     rule = "─" * len(aligned(header))
     title = f"{name} on an image of {image}: {summary.depth} layers with weights along the longest way"
     notes = []
-    if summary.parameters > used:
+    if unused:
         notes.append(
-            f"and {summary.parameters - used:,} parameters in {', '.join(summary.unused)}, which training alone uses: "
+            f"and {unused:,} parameters in {', '.join(summary.unused)}, which training alone uses: "
             f"{summary.parameters:,} in all"
         )
     if any(row.field and row.field.sees_all for row in summary.rows):
