@@ -7,8 +7,9 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from PIL import Image
 from scipy.special import softmax
 
+from canon import imagenet
 from canon.commands import predict as predict_command
-from canon.data import image_files, imagenet
+from canon.data import image_files
 from canon.errors import UserError
 from canon.models import pretrained
 

@@ -6,7 +6,8 @@ import pytest
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
 
-from canon.data import crops, preprocess
+from canon import imagenet
+from canon.data import crops
 from canon.data.pipeline import examples
 from canon.errors import UserError
 from canon.study import plan
@@ -170,7 +171,7 @@ def test_test_images_are_predicted_by_ten_crops_and_training_images_by_one(photo
     params = jax.tree.map(np.asarray, state.params)
 
     def log_probabilities(crop):
-        x = ((crop / 255 - preprocess.IMAGENET_MEAN) / preprocess.IMAGENET_DEVIATION).reshape(-1)
+        x = ((crop / 255 - imagenet.MEAN) / imagenet.DEVIATION).reshape(-1)
         x = np.maximum(x @ params["hidden1"]["kernel"] + params["hidden1"]["bias"], 0)
         return log_softmax(x @ params["classifier"]["kernel"] + params["classifier"]["bias"])
 

@@ -36,6 +36,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     names = _class_names(options.classes, model.num_classes)
     images = [_read(path) for path in options.images]
     for path, probabilities in zip(options.images, _predict(model, variables, images), strict=True):
+        if probabilities[0] != probabilities[0]:  # nan in one is nan in all
+            raise UserError(f"{options.weights} holds weights with which the network gives no finite output for {path}")
         print(path)
         for i in probabilities.argsort()[::-1][:5]:
             print(f"  {100 * probabilities[i]:5.1f}%  {names[i]}")
@@ -54,7 +56,7 @@ def _read(path: str):
 
 
 def _class_names(file: str | None, num_classes: int) -> list[str]:
-    from canon.data import imagenet
+    from canon import imagenet
 
     if file is None:
         names = imagenet.class_names()

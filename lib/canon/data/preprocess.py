@@ -7,6 +7,7 @@ import jax
 import numpy as np
 from jax import numpy as jnp
 
+from canon import imagenet
 from canon.data import augment
 from canon.data.crops import Crops
 from canon.data.pipeline import Batch, examples, read_ahead
@@ -17,10 +18,6 @@ Preprocess = Callable[[Batch, jax.Array | None], dict[str, jax.Array]]
 """(batch, key) -> {"image": float32, "label": int32, ...}. With a key it augments, with None it does not."""
 
 NORMALIZATIONS = ("mean_image", "standardize", "imagenet", "none")
-
-# Of the values of 0 to 1 of red, green and blue in ImageNet's training images, as torchvision publishes them.
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 _MOST_DECODED = 10_000  # images that the statistics of a cropped set are over: each is decoded for them alone
 
@@ -61,7 +58,7 @@ def scale_and_offset(source: Source, normalize: str, crops: Crops | None = None)
     if normalize == "imagenet":
         if source.image_shape[-1] != 3:
             raise UserError(f"data.normalize=imagenet is for images of 3 channels, not {source.image_shape[-1]}")
-        scale, offset = _standardizing(np.array(IMAGENET_MEAN), np.array(IMAGENET_DEVIATION))
+        scale, offset = _standardizing(np.array(imagenet.MEAN), np.array(imagenet.DEVIATION))
     elif normalize == "standardize":
         mean, deviation = statistics(source, crops=crops)
         channel_mean = mean.mean(axis=(0, 1))

@@ -116,8 +116,9 @@ class ConvTranspose(nn.Module):
         if padding == "VALID":
             padding = [(0, 0)] * len(window)
         elif padding == "SAME":
+            # A stride beyond the window skips what lies between: nothing is cut off, and the far end is filled up.
             surplus = [r + 1 - s for r, s in zip(reach, strides, strict=True)]
-            padding = [(n // 2, n - n // 2) for n in surplus]
+            padding = [(max(n, 0) // 2, n - max(n, 0) // 2) for n in surplus]
         elif isinstance(padding, str):
             raise UserError(f"layer {layer_name(self)}: a transposed convolution has no padding {self.padding!r}")
         return [(r - lo, r - hi + e) for r, (lo, hi), e in zip(reach, padding, extra, strict=True)]

@@ -12,6 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.errors import UserError
+from canon.layers.precision import at_least_float32
 from canon.layers.windows import Padding, check_window, explicit_padding, layer_name, per_axis
 
 
@@ -82,7 +83,7 @@ class MaxPool(_Pool):
 
 
 class AvgPool(_Pool):
-    """The mean of each window: `[batch, *spatial, channels] -> [batch, *spatial', channels]`.
+    """The mean of each window: `[batch, *spatial, channels] -> [batch, *spatial', channels]`, floating-point.
 
     Attributes: as those of `MaxPool`, and
 
@@ -95,13 +96,15 @@ class AvgPool(_Pool):
     count_include_pad: bool = False
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        total = self._reduce(x, 0, lax.add)
+        if self.count_include_pad and self.ceil_mode:
+            raise UserError(f"layer {layer_name(self)}: count_include_pad does not go with ceil_mode")
+        dtype = at_least_float32(x.dtype)  # a sum of bfloat16 stands still from 256 terms on
+        total = self._reduce(x.astype(dtype), 0, lax.add)
         if self.count_include_pad:
-            if self.ceil_mode:
-                raise UserError(f"layer {layer_name(self)}: count_include_pad does not go with ceil_mode")
-            return total / np.prod(per_axis(self.window, x.ndim - 2), dtype=int).astype(x.dtype)
-        count = self._reduce(jnp.ones((1, *x.shape[1:-1], 1), x.dtype), 0, lax.add)
-        return total / count
+            count = np.prod(per_axis(self.window, x.ndim - 2), dtype=int).astype(dtype)
+        else:
+            count = self._reduce(jnp.ones((1, *x.shape[1:-1], 1), dtype), 0, lax.add)
+        return (total / count).astype(x.dtype)
 
 
 class AdaptiveAvgPool(nn.Module):

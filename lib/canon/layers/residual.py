@@ -58,6 +58,7 @@ class _Block(nn.Module):
     def _join(self, x: jax.Array, y: jax.Array, train: bool) -> jax.Array:
         if self.reduction:
             y = SqueezeExcitation(self.reduction, self.dtype, name="gate")(y)
+        x = x.astype(y.dtype)
         size_changes = self.stride != 1 or x.shape[-1] != y.shape[-1]
         if self.shortcut == "C" or (self.shortcut == "B" and size_changes):
             strides = (self.stride, self.stride)

@@ -36,4 +36,4 @@ class SqueezeExcitation(nn.Module):
         z = Activation(name="relu")(z)
         z = nn.Dense(channels, dtype=self.dtype, name="expand")(z)
         gate = Activation(nn.sigmoid, name="gate")(z)
-        return x * gate.reshape(gate.shape[0], *(1,) * (x.ndim - 2), channels)
+        return x.astype(gate.dtype) * gate.reshape(gate.shape[0], *(1,) * (x.ndim - 2), channels)

@@ -32,6 +32,8 @@ class ImageClassifier(nn.Module):
             raise UserError(f"{self._title}: dropout_rate must be at least 0 and below 1, not {self.dropout_rate}")
         if self.dtype not in DTYPES:
             raise UserError(f"{self._title}: dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
+        if self.dtype == "float64" and not jax.config.jax_enable_x64:
+            raise UserError(f"{self._title}: dtype float64 needs JAX_ENABLE_X64=true")
         super().__post_init__()
 
     @property

@@ -18,7 +18,7 @@ import numpy as np
 from flax import linen as nn
 from flax.traverse_util import flatten_dict, unflatten_dict
 
-from canon import models, weight_files
+from canon import imagenet, models, weight_files
 from canon.errors import UserError, did_you_mean
 from canon.models.alexnet import AlexNet
 from canon.models.googlenet import GoogLeNet
@@ -43,9 +43,6 @@ FORMS: dict[str, dict[str, Any]] = {
     "vgg19": {},
 }
 """By the model's name, the arguments that make it the network that the published checkpoints are of."""
-
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_DEVIATION = (0.229, 0.224, 0.225)
 
 
 def create(name: str, **kwargs: Any) -> nn.Module:
@@ -89,7 +86,7 @@ def normalization(model: nn.Module) -> tuple[tuple[float, ...], tuple[float, ...
     """(mean, deviation) of each colour, from 0 to 1, by which images are normalised for the published checkpoints."""
     if isinstance(model, GoogLeNet):
         return (0.5,) * 3, (0.5,) * 3  # TensorFlow's, from which that checkpoint was converted
-    return IMAGENET_MEAN, IMAGENET_DEVIATION
+    return imagenet.MEAN, imagenet.DEVIATION
 
 
 def from_torch(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> Variables:

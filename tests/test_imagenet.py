@@ -1,6 +1,6 @@
 from importlib import resources
 
-from canon.data import imagenet
+from canon import imagenet
 
 
 def test_there_are_a_thousand_classes_each_with_a_name_of_its_own():
@@ -10,7 +10,7 @@ def test_there_are_a_thousand_classes_each_with_a_name_of_its_own():
 
 
 def test_classes_are_in_the_order_of_their_wordnet_identifiers():
-    lines = resources.files("canon.data").joinpath("imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
+    lines = resources.files("canon").joinpath("imagenet_classes.txt").read_text(encoding="utf-8").splitlines()
     identifiers = [line.split(" ")[0] for line in lines]
     assert identifiers == sorted(set(identifiers))
     assert all(len(i) == 9 and i[0] == "n" and i[1:].isdigit() for i in identifiers)
