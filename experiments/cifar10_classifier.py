@@ -32,10 +32,10 @@ def get_config(argument="digits"):
         config.data.flip = True
         config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.6, 0.8, 0.95))
         config.train.batch_size = 128
-        config.train.steps = 12_000  # 30 epochs
+        config.train.steps = 8_000  # 20 epochs
         config.train.log_every = 100
-        config.train.evaluate_every = 1_200
-        config.train.checkpoint_every = 1_200
+        config.train.evaluate_every = 1_000
+        config.train.checkpoint_every = 1_000
     else:
         config.cost = "half a minute on two CPU cores"
         config.deviations = ("Images are 8×8 and grey.",)

@@ -6,11 +6,13 @@ from pathlib import Path
 import jax
 import pytest
 
-from canon import experiment_file
+from canon import experiment_file, models
+from canon.analysis.summary import summarize
 from canon.study import plan, runner
 
 ROOT = Path(__file__).parents[1]
-BLOCKS = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+README = (ROOT / "README.md").read_text()
+BLOCKS = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
 
 
 def test_a_model_is_used_in_ten_lines():
@@ -32,22 +34,34 @@ def test_an_experiment_is_written_in_twenty_lines(tmp_path):
 
 
 def test_the_readme_is_finished():
-    assert not re.findall(r"@[A-Z]+@|TODO", (ROOT / "README.md").read_text())
+    assert not re.findall(r"@[A-Z]+@|TODO", README)
 
 
-@pytest.mark.parametrize("line", re.findall(r"--config\.(\S+=[^\s`,]+)", (ROOT / "README.md").read_text()))
+@pytest.mark.parametrize("line", re.findall(r"--config\.(\S+=[^\s`,]+)", README))
 def test_every_override_in_the_readme_fits(line):
     config = plan.complete(experiment_file.load(ROOT / "experiments" / "plain_vs_residual.py"))
     plan.arm_configs(plan.override(config, *line.split("=", 1)))
 
 
-@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", (ROOT / "README.md").read_text()))
+def test_the_table_of_networks_has_all_of_them_with_their_true_counts():
+    rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([\d,]+)[^|]*\| ([\d.]+) ([MG]) \|", README, re.MULTILINE)
+    assert sorted(name for name, *_ in rows) == models.names()
+    for name, parameters, multiply_adds, unit in rows:
+        model = models.create(name)
+        counted = summarize(model, model.native_shape)
+        assert counted.parameters == int(parameters.replace(",", "")), name
+        assert counted.multiply_adds / {"M": 1e6, "G": 1e9}[unit] == pytest.approx(
+            float(multiply_adds), rel=0.01, abs=0.05
+        )
+
+
+@pytest.mark.parametrize("path", re.findall(r"\]\(([^)#:]+)\)", README))
 def test_what_the_readme_points_to_exists(path):
     assert (ROOT / path).exists()
 
 
 def test_every_verb_is_in_the_readme():
-    text = (ROOT / "README.md").read_text()
+    text = README
     verbs = re.findall(r'^    "(\w+)": "', (ROOT / "launch.py").read_text(), re.MULTILINE)
     assert len(verbs) >= 5
     for verb in verbs:

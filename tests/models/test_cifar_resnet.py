@@ -111,7 +111,7 @@ def torch_forward(torch, variables, images, depth, train):
 @pytest.mark.parametrize("shortcut", ["A", "B", "C"])
 def test_equals_pytorch_in_logits_and_gradients(shortcut, train, random):
     torch = pytest.importorskip("torch", reason="PyTorch, the oracle, is not installed")
-    depth = 14
+    depth = 8
     model = models.create("cifar_resnet", depth=depth, shortcut=shortcut)
     variables = model.init(jax.random.key(0), jnp.zeros((1, 12, 12, 3)))
     with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):  # Flax mixes in a float32
