@@ -45,7 +45,7 @@ class Subsampling(nn.Module):
         maps = x.shape[-1]
         # A unit has four inputs: 2.4 / 4 bounds its weight as it does the others'.
         coefficient = self.param("coefficient", lambda key, shape: uniform_over_fan_in(key, (4, *shape))[0], (maps,))
-        bias = self.param("bias", nn.initializers.zeros, (maps,))
+        bias = self.param("bias", nn.initializers.zeros, (maps,), jnp.float32)
         x, coefficient, bias = nn.dtypes.promote_dtype(x, coefficient, bias, dtype=self.dtype)
         check_window(self, x.shape[1:-1], (2, 2), (1, 1), "VALID")
         total = lax.reduce_window(x, np.zeros((), x.dtype), lax.add, (1, 2, 2, 1), (1, 2, 2, 1), "VALID")
@@ -74,10 +74,10 @@ class TableConv(nn.Module):
 
         def initialize(key, shape):
             fan_in = np.array([25 * len(self.table[target]) for target in targets], np.float32)
-            return jax.random.uniform(key, shape, minval=-2.4, maxval=2.4) / fan_in
+            return jax.random.uniform(key, shape, jnp.float32, -2.4, 2.4) / fan_in
 
         connections = self.param("kernel", initialize, (5, 5, len(sources)))
-        bias = self.param("bias", nn.initializers.zeros, (len(self.table),))
+        bias = self.param("bias", nn.initializers.zeros, (len(self.table),), jnp.float32)
         x, connections, bias = nn.dtypes.promote_dtype(x, connections, bias, dtype=self.dtype)
         kernel = jnp.zeros((5, 5, x.shape[-1], len(self.table)), connections.dtype)
         kernel = kernel.at[:, :, sources, targets].set(connections)
