@@ -217,6 +217,20 @@ def test_transposed_convolution_is_the_exact_adjoint_of_the_convolution_with_the
         np.testing.assert_allclose(*products(x, kernel, swapped), rtol=1e-9, atol=1e-10)
 
 
+@pytest.mark.parametrize(("window", "stride"), [(1, 2), (1, 3), (2, 3), (2, 4)])
+def test_same_padding_is_transposed_exactly_where_the_stride_is_beyond_the_window(window, stride, random):
+    kwargs = {"kernel_size": (window,), "strides": stride, "padding": "SAME", "use_bias": False}
+    kernel = random.normal(size=(window, 1, 1)).astype(np.float32)
+    y = random.normal(size=(1, 3, 1)).astype(np.float32)
+
+    def conv(x):
+        return Conv(1, **kwargs).apply({"params": {"kernel": kernel}}, x)
+
+    (expected,) = jax.linear_transpose(conv, np.zeros((1, 3 * stride, 1), np.float32))(y)
+    transposed = ConvTranspose(1, **kwargs).apply({"params": {"kernel": kernel}}, y)
+    np.testing.assert_allclose(transposed, expected, rtol=1e-6)
+
+
 @given(n=st.integers(1, 9), window=st.integers(1, 5), stride=st.integers(1, 4), dilation=st.integers(1, 3))
 @settings(max_examples=30)
 def test_same_padding_multiplies_the_size_by_the_stride_and_the_convolution_divides_it(n, window, stride, dilation):

@@ -92,3 +92,14 @@ def test_one_number_stands_for_all_axes_and_none_for_ones():
 
 def test_a_size_reads_as_people_write_it():
     assert times((3, 5)) == "3×5"
+
+
+def test_a_padding_that_does_not_exist_is_refused():
+    with pytest.raises(UserError, match="no padding is called 'smae' .*SAME.*HALF"):
+        Conv(1, (3,), padding="smae")
+
+
+def test_the_zeros_between_dilated_inputs_count_for_the_window():
+    layer = Conv(1, (5,), padding="VALID", input_dilation=2)
+    outputs = jax.eval_shape(lambda key: layer.init_with_output(key, jnp.zeros((1, 3, 1)))[0], jax.random.key(0))
+    assert outputs.shape == (1, 1, 1)

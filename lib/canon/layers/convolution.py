@@ -36,7 +36,9 @@ class Conv(nn.Conv):
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         _check_groups(self, inputs.shape[-1])
-        size = inputs.shape[-1 - len(self.kernel_size) : -1]
+        apart = per_axis(self.input_dilation, len(self.kernel_size))
+        spatial = inputs.shape[-1 - len(self.kernel_size) : -1]
+        size = [(s - 1) * d + 1 if s else 0 for s, d in zip(spatial, apart, strict=True)]
         check_window(self, size, self.kernel_size, self._dilation, self.padding)
         return super().__call__(inputs)
 

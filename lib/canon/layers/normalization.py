@@ -2,6 +2,7 @@
 
 import jax
 from flax import linen as nn
+from jax import numpy as jnp
 
 from canon.layers.precision import at_least_float32
 
@@ -39,7 +40,8 @@ class LocalResponseNorm(nn.Module):
 
     def __call__(self, x: jax.Array) -> jax.Array:
         channels, half = x.shape[-1], self.size // 2
-        squares = jax.numpy.pad(jax.numpy.square(x), [(0, 0)] * (x.ndim - 1) + [(half, half)])
+        wide = x.astype(at_least_float32(x.dtype))
+        squares = jnp.pad(jnp.square(wide), [(0, 0)] * (x.ndim - 1) + [(half, half)])
         # A handful of shifted sums: far faster than a window's reduction along the channels, and so is its gradient.
         total = sum(squares[..., i : i + channels] for i in range(self.size))
-        return x * (self.k + self.alpha * total) ** -self.beta
+        return (wide * (self.k + self.alpha * total) ** -self.beta).astype(x.dtype)

@@ -106,7 +106,7 @@ class BottleneckBlock(_Block):
       features: channels of the first two convolutions; the third has four times as many.
       stride, shortcut, reduction, dtype: as those of `BasicBlock`.
       stride_in: which convolution has the stride: the first, `1x1`, as in the paper's networks, or the `3x3`, as in
-        PyTorch's, which costs 7% more multiply-adds and is a little more accurate.
+        PyTorch's, which costs 6% more multiply-adds and is a little more accurate.
     """
 
     stride_in: str = "1x1"

@@ -12,6 +12,9 @@ from canon.errors import UserError
 Padding = str | int | Sequence[int | tuple[int, int]]
 """A name, or the zeros to add: one number for all sides, or for each axis a number or (before, after)."""
 
+PADDINGS = ("SAME", "SAME_LOWER", "VALID", "HALF", "FULL", "CIRCULAR", "REFLECT", "CAUSAL")
+"""The names that a padding can have; the last three are for convolutions, and the last one in one dimension."""
+
 
 def output_size(W: int, F: int, S: int = 1, P: int = 0, D: int = 1) -> int:  # noqa: N803  the literature's letters
     """How many positions a window has along one axis: ⌊(W + 2P − D(F − 1) − 1) / S⌋ + 1.
@@ -59,7 +62,7 @@ def explicit_padding(
       dilation: likewise.
 
     Raises:
-      UserError: an explicit padding has another number of axes.
+      UserError: a name is none of `PADDINGS`, or an explicit padding has another number of axes.
     """
     reach = [d * (f - 1) for f, d in zip(window, dilation, strict=True)]
     if isinstance(padding, str):
@@ -67,6 +70,8 @@ def explicit_padding(
             return tuple(((r + 1) // 2,) * 2 for r in reach)
         if padding.upper() == "FULL":
             return tuple((r, r) for r in reach)
+        if padding.upper() not in PADDINGS:
+            raise UserError(f"no padding is called {padding!r} (there are: {', '.join(PADDINGS)}, and numbers)")
         return padding.upper()
     if isinstance(padding, int):
         return ((padding, padding),) * len(reach)

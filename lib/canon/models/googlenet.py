@@ -93,7 +93,7 @@ class GoogLeNet(ImageClassifier):
     not compute them.
 
     Attributes:
-      auxiliary: have the auxiliary classifiers, on inception 4a and 4d. They need images of 81×81 pixels at least.
+      auxiliary: have the auxiliary classifiers, on inception 4a and 4d. The paper's need images of 79×79 pixels.
       auxiliary_dropout_rate: of theirs (section 5).
       form: `paper`, or `torchvision`, which has batch normalisation in place of biases and response normalisation,
         a 3×3 in place of each 5×5 convolution, a last max pool of 2×2, and auxiliary classifiers that pool to 4×4
