@@ -100,6 +100,6 @@ def test_a_padding_that_does_not_exist_is_refused():
 
 
 def test_the_zeros_between_dilated_inputs_count_for_the_window():
-    layer = Conv(1, (5,), padding="VALID", input_dilation=2)
+    layer = Conv(1, (5,), padding=0, input_dilation=2)
     outputs = jax.eval_shape(lambda key: layer.init_with_output(key, jnp.zeros((1, 3, 1)))[0], jax.random.key(0))
     assert outputs.shape == (1, 1, 1)
