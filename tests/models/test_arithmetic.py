@@ -1,5 +1,6 @@
 """The numbers of parameters, added up from what the papers say of each layer; nothing of the networks is used."""
 
+import itertools
 import math
 
 import jax
@@ -16,12 +17,18 @@ def conv(size, channels, features, groups=1, bias=True, norm=False):
 
 def dense(*units):
     """Fully connected layers, one after another: weights and biases."""
-    return sum(inputs * outputs + outputs for inputs, outputs in zip(units, units[1:], strict=False))
+    return sum(inputs * outputs + outputs for inputs, outputs in itertools.pairwise(units))
 
 
 def alexnet(groups=2):
     """Krizhevsky et al. 2012, section 3.5: "kernels of size 5×5×48" are those of one GPU's half."""
-    convolutions = [(11, 3, 96, 1), (5, 96, 256, groups), (3, 256, 384, 1), (3, 384, 384, groups), (3, 384, 256, groups)]
+    convolutions = [
+        (11, 3, 96, 1),
+        (5, 96, 256, groups),
+        (3, 256, 384, 1),
+        (3, 384, 384, groups),
+        (3, 384, 256, groups),
+    ]
     return sum(conv(*layer) for layer in convolutions) + dense(6 * 6 * 256, 4096, 4096, 1000)
 
 

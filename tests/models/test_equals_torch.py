@@ -11,11 +11,10 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
-
-from canon import models
-from canon.models import lenet
 from tests.models import torch_comparison
 from tests.models.torch_comparison import Rewrites
+
+from canon import models
 
 CLASSES = 7
 

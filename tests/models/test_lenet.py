@@ -4,12 +4,12 @@ import jax
 import numpy as np
 import pytest
 from jax import numpy as jnp
+from tests.models import torch_comparison
 
 from canon import models
 from canon.errors import UserError
 from canon.models import lenet
 from canon.models.lenet_bitmaps import BITMAPS
-from tests.models import torch_comparison
 
 IMAGES = jax.ShapeDtypeStruct((1, 32, 32, 1), jnp.float32)
 
@@ -79,9 +79,13 @@ def test_equals_pytorch_up_to_f6_in_activations_and_in_every_gradient(torch_netw
         table = [list(maps) for maps in torch_networks.TABLE_I]
         rows = zip(lenet.C3_SEES, table, strict=True)
         filters = [tensors[f"c3.{i}.weight"][0, row.index(s2)] for i, (maps, row) in enumerate(rows) for s2 in maps]
-        c3 = {"kernel": np.stack(filters, axis=-1), "bias": np.concatenate([tensors[f"c3.{i}.bias"] for i in range(16)])}
+        c3 = {
+            "kernel": np.stack(filters, axis=-1),
+            "bias": np.concatenate([tensors[f"c3.{i}.bias"] for i in range(16)]),
+        }
         params = {
-            key.upper(): {"kernel": tensors[f"{key}.weight"].T, "bias": tensors[f"{key}.bias"]} for key in ("c1", "c5", "f6")
+            key.upper(): {"kernel": tensors[f"{key}.weight"].T, "bias": tensors[f"{key}.bias"]}
+            for key in ("c1", "c5", "f6")
         }
         for key in ("c1", "c5"):
             params[key.upper()]["kernel"] = tensors[f"{key}.weight"].transpose(2, 3, 1, 0)

@@ -15,10 +15,10 @@ def test_has_the_literatures_number_of_parameters():
 
 
 def test_equals_numpy_in_float64(random):
-    model = models.create("mlp", hidden=(7, 5), num_classes=3)
     images = random.normal(size=(4, 3, 2, 1))
-    params = model.init(jax.random.key(0), jnp.zeros(images.shape))["params"]
     with jax.enable_x64(True):
+        model = models.create("mlp", hidden=(7, 5), num_classes=3, dtype="float64")
+        params = model.init(jax.random.key(0), jnp.asarray(images))["params"]
         params = jax.tree.map(lambda a: jnp.asarray(random.normal(size=a.shape)), params)
         x = images.reshape(4, 6)
         for name in ("hidden1", "hidden2"):

@@ -53,7 +53,9 @@ def test_vggs_stages_halve_the_size_and_double_the_features_up_to_512(name):
     found = shapes(name)
     pools = [found[f"pool{stage}"] for stage in range(1, 6)]
     assert pools == [(112, 112, 64), (56, 56, 128), (28, 28, 256), (14, 14, 512), (7, 7, 512)]
-    assert all(found[f"conv{stage}_1"] == (224 // 2 ** (stage - 1),) * 2 + pools[stage - 1][2:] for stage in range(1, 6))
+    assert all(
+        found[f"conv{stage}_1"] == (224 // 2 ** (stage - 1),) * 2 + pools[stage - 1][2:] for stage in range(1, 6)
+    )
 
 
 # Szegedy et al. 2014, table 1: size and channels of each row's output.
