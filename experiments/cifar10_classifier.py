@@ -27,7 +27,7 @@ def get_config(argument="digits"):
     config.data.source = argument
     config.data.normalize = "standardize"
     if argument == "cifar10":
-        config.cost = "20 minutes a run on two CPU cores, a minute on a GPU"
+        config.cost = "a quarter of an hour a run on two CPU cores"
         config.data.pad_crop = 4
         config.data.flip = True
         config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.6, 0.8, 0.95))
@@ -37,7 +37,7 @@ def get_config(argument="digits"):
         config.train.evaluate_every = 1_000
         config.train.checkpoint_every = 1_000
     else:
-        config.cost = "half a minute on two CPU cores"
+        config.cost = "a minute on two CPU cores"
         config.deviations = ("Images are 8×8 and grey.",)
         config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.6, 0.8, 0.95))
         config.train.batch_size = 64

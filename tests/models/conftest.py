@@ -25,6 +25,6 @@ def draw(random):
         if kind in ("kernel", "coefficient"):
             deviation = np.sqrt(2 / np.prod(leaf.shape[:-1]))
             return jnp.asarray(random.standard_normal(leaf.shape, np.float32) * np.float32(deviation))
-        return jnp.full(leaf.shape, kind in ("scale", "var"), leaf.dtype)
+        return jnp.asarray(np.full(leaf.shape, kind in ("scale", "var"), leaf.dtype))
 
     return lambda init: jax.tree_util.tree_map_with_path(draw_leaf, jax.eval_shape(init, jax.random.key(0)))

@@ -36,6 +36,6 @@ def test_every_parameter_of_every_network_receives_a_finite_gradient_that_is_not
     (value, new_state), gradients = jax.jit(jax.value_and_grad(loss, has_aux=True))(params)
     assert np.isfinite(value)
     assert jax.tree.structure(new_state) == jax.tree.structure(model_state)
-    for path, gradient in jax.tree_util.tree_leaves_with_path(gradients):
+    for path, gradient in jax.tree_util.tree_leaves_with_path(jax.tree.map(np.asarray, gradients)):
         assert np.isfinite(gradient).all(), path
         assert (gradient != 0).any(), path
