@@ -22,7 +22,9 @@ def get_config(argument="digits"):
     config.title = "Does a small convolutional network classify images better than one without convolutions?"
     config.paper = "Krizhevsky et al. 2012, ImageNet classification with deep convolutional networks, Fig. 1 (network)"
     config.arguments = ARGUMENTS
-    config.protocol = "cifar10"
+    config.deviations = (
+        "The paper gives the network alone; schedule, weight decay and augmentation are this experiment's own.",
+    )
     config.optimizer.update(name="momentum", momentum=0.9, weight_decay=5e-4)
     config.data.source = argument
     config.data.normalize = "standardize"
@@ -38,7 +40,7 @@ def get_config(argument="digits"):
         config.train.checkpoint_every = 1_000
     else:
         config.cost = "a minute on two CPU cores"
-        config.deviations = ("Images are 8×8 and grey.",)
+        config.deviations = (*config.deviations, "Images are 8×8 and grey.")
         config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.6, 0.8, 0.95))
         config.train.batch_size = 64
         config.train.steps = 500

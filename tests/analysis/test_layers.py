@@ -112,3 +112,13 @@ def test_an_image_that_does_not_fit_is_refused_in_one_line(name, shape, reason):
     with pytest.raises(UserError, match=reason) as refusal:
         layers.trace(models.create(name), shape)
     assert "\n" not in str(refusal.value)
+
+
+def test_a_network_with_layers_inside_a_loop_is_refused_and_not_miscounted():
+    class Recurrent(nn.Module):
+        @nn.compact
+        def __call__(self, x):
+            return nn.RNN(nn.SimpleCell(3))(x)
+
+    with pytest.raises(UserError, match="layers inside a scan"):
+        layers.trace(Recurrent(), (5, 4))

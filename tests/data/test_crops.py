@@ -180,3 +180,9 @@ def test_what_does_not_fit_is_refused_by_its_field(arguments, reason):
 
 def test_scales_that_are_not_used_are_not_looked_at():
     assert crops.create("random_resized", 299, crop_scales=(256, 480), evaluation_scale=320) is not None
+
+
+@pytest.mark.parametrize("wrong", [{"image_size": 10**6}, {"evaluation_scale": 10**10}, {"crop_scales": (8, 10**10)}])
+def test_sizes_that_no_memory_holds_are_refused(wrong):
+    with pytest.raises(UserError, match="4096"):
+        crops.create(**{"crop": "scale_jitter", "image_size": 8, "crop_scales": (8, 16), **wrong})

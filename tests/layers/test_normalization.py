@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from jax import numpy as jnp
 
+from canon.errors import UserError
 from canon.layers.normalization import BatchNorm, LocalResponseNorm
 
 SIZES = [1, 3, 5, 9, 11]  # odd, and both smaller and larger than the 6 channels
@@ -92,3 +93,17 @@ def test_batch_norm_computes_bfloat16_in_float32_with_float32_statistics(random)
     _, narrow = norm.apply(variables, x, mutable=["batch_stats"])
     np.testing.assert_array_equal(y, wide.astype(jnp.bfloat16))
     jax.tree.map(np.testing.assert_array_equal, narrow, updated)
+
+
+def test_statistics_keep_their_dtype_whatever_the_input_has(random):
+    layer = BatchNorm(use_running_average=False)
+    with jax.enable_x64(True), jax.numpy_dtype_promotion("standard"):
+        x = jnp.asarray(random.normal(size=(4, 3)))
+        variables = layer.init(jax.random.key(0), x)
+        _, updates = layer.apply(variables, x, mutable=["batch_stats"])
+    assert {leaf.dtype.name for leaf in jax.tree.leaves(updates)} == {"float32"}
+
+
+def test_a_response_normalisation_over_an_even_number_of_channels_is_refused():
+    with pytest.raises(UserError, match="must be odd, not 4"):
+        LocalResponseNorm(size=4).apply({}, jnp.ones((1, 8)))

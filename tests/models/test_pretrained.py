@@ -6,7 +6,8 @@ import pytest
 from flax.traverse_util import flatten_dict
 from jax import numpy as jnp
 
-from canon import imagenet
+from canon import imagenet, models
+from canon.errors import UserError
 from canon.models import pretrained
 
 
@@ -145,3 +146,11 @@ def test_images_are_normalised_as_the_checkpoints_want_them():
         expected = ((0.5,) * 3,) * 2 if name == "googlenet" else (imagenet.MEAN, imagenet.DEVIATION)
         assert pretrained.normalization(pretrained.create(name)) == expected
     assert (imagenet.MEAN, imagenet.DEVIATION) == ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+
+
+@pytest.mark.parametrize(
+    ("name", "arguments"), [("resnet50", {}), ("resnet18", {"shortcut": "A"}), ("plain18", {}), ("se_resnet50", {})]
+)
+def test_weights_that_would_fit_another_form_of_a_residual_net_are_refused(name, arguments):
+    with pytest.raises(UserError, match="shortcut=B and bottleneck_stride=3x3"):
+        pretrained.from_torch(models.create(name, **arguments), {})

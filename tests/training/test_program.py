@@ -118,14 +118,15 @@ def test_a_config_that_does_not_fit_is_refused(tiny_config, changes, reason):
 
 
 def test_an_evaluation_batch_is_no_larger_than_the_data(tiny_config):
-    assert build(tiny_config, train={"evaluation_batch_size": 10**12}).evaluation_batch_size == 1437
+    assert build(tiny_config, train={"evaluation_batch_size": 10**12}).evaluation_batch_size("test") == 1437
 
 
 def test_an_evaluation_batch_counts_every_crop_of_an_image(tiny_config):
     ten = build(tiny_config, data=CROPPED, train={"evaluation_batch_size": 200})
-    assert ten.evaluation_batch_size == 20
+    assert ten.evaluation_batch_size("test") == 20
+    assert ten.evaluation_batch_size("train") == 20 * 10  # it is seen in single crops
     few = build(tiny_config, data=CROPPED, train={"evaluation_batch_size": 7}, parallel={"devices": 4})
-    assert few.evaluation_batch_size == 4
+    assert few.evaluation_batch_size("test") == 4
 
 
 def test_small_images_feed_a_network_that_needs_larger_ones(tiny_config):
@@ -183,7 +184,7 @@ def test_test_images_are_predicted_by_ten_crops_and_training_images_by_one(photo
             mean = np.mean([np.exp(log_probabilities(crop)) for crop in seen], axis=0)
             losses.append(-np.log(mean[source[i]["label"]]))
         # Three images in a batch: the last one of either split is filled up.
-        assert len(losses) % built.evaluation_batch_size
+        assert len(losses) % built.evaluation_batch_size("test")
         np.testing.assert_allclose(loop.evaluate(built, state, split)[f"{split}/loss"], np.mean(losses), rtol=1e-5)
 
 

@@ -5,7 +5,7 @@ the jaxpr in its order then knows which layer each operation belongs to.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -117,11 +117,29 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     for layer in recorder.layers:
         path = layer.name.split("/")
         layer.parameters = {key: math.prod(leaf.shape) for key, leaf in _own(variables.get("params", {}), path).items()}
+    _check_no_loops(jaxpr.jaxpr)
     live = _live_layers(jaxpr.jaxpr)
     for i, layer in enumerate(recorder.layers):
         layer.is_used = i in live
     parameters = sum(math.prod(leaf.shape) for leaf in jax.tree.leaves(variables.get("params", {})))
     return Trace(recorder.layers, jaxpr, tuple(input_shape), parameters)
+
+
+def _check_no_loops(jaxpr: Jaxpr) -> None:
+    for equation in jaxpr.eqns:
+        for inner in _jaxprs(equation):
+            _check_no_loops(inner)
+            computes = any(e.primitive.name in ("conv_general_dilated", "dot_general") or mark(e) for e in inner.eqns)
+            if computes and equation.primitive.name in ("cond", "scan", "while"):
+                raise UserError(f"the network has layers inside a {equation.primitive.name}, which are not counted yet")
+
+
+def _jaxprs(equation: Any) -> Iterator[Jaxpr]:
+    for value in equation.params.values():
+        for part in value if isinstance(value, tuple | list) else (value,):
+            inner = part.jaxpr if isinstance(part, ClosedJaxpr) else part
+            if isinstance(inner, Jaxpr):
+                yield inner
 
 
 def _live_layers(jaxpr: Jaxpr) -> set[int]:

@@ -16,6 +16,9 @@ from canon.errors import UserError
 
 CROPS = ("none", "scale_jitter", "random_resized")
 
+LARGEST = 4096
+"""Pixels of a side: beyond it a batch takes gigabytes."""
+
 
 @dataclass(frozen=True)
 class Crops:
@@ -129,8 +132,10 @@ def create(
     """
     if crop not in CROPS:
         raise UserError(f"data.crop must be one of {', '.join(CROPS)}, not {crop!r}")
-    if image_size < 0:
-        raise UserError(f"data.image_size must be at least 0, not {image_size}")
+    if not 0 <= image_size <= LARGEST:
+        raise UserError(f"data.image_size must be between 0 and {LARGEST}, not {image_size}")
+    if max(evaluation_scale, *crop_scales) > LARGEST:
+        raise UserError(f"data.evaluation_scale and data.crop_scales must be at most {LARGEST}")
     if evaluation_crops not in (1, 10):
         raise UserError(f"data.evaluation_crops must be 1 or 10, not {evaluation_crops}")
     if crop == "none":

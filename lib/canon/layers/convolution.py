@@ -89,8 +89,8 @@ class ConvTranspose(nn.Module):
                 raise UserError(f"layer {layer_name(self)}: its padding leaves nothing of {times(inputs.shape[1:-1])}")
 
         shape = (*window, inputs.shape[-1] // self.feature_group_count, self.features)
-        kernel = self.param("kernel", self.kernel_init, shape)
-        bias = self.param("bias", nn.initializers.zeros, (self.features,)) if self.use_bias else None
+        kernel = self.param("kernel", self.kernel_init, shape, jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, (self.features,), jnp.float32) if self.use_bias else None
         inputs, kernel, bias = nn.dtypes.promote_dtype(inputs, kernel, bias, dtype=self.dtype)
         channels_last = (0, axes + 1, *range(1, axes + 1))
         outputs = lax.conv_general_dilated(

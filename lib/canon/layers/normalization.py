@@ -4,7 +4,9 @@ import jax
 from flax import linen as nn
 from jax import numpy as jnp
 
+from canon.errors import UserError
 from canon.layers.precision import at_least_float32
+from canon.layers.windows import layer_name
 
 
 class BatchNorm(nn.BatchNorm):
@@ -17,7 +19,12 @@ class BatchNorm(nn.BatchNorm):
     epsilon: float = 1e-5
 
     def __call__(self, x: jax.Array, **kwargs) -> jax.Array:
-        return super().__call__(x.astype(at_least_float32(x.dtype)), **kwargs).astype(x.dtype)
+        kept = self.variables.get("batch_stats", {})
+        y = super().__call__(x.astype(at_least_float32(x.dtype)), **kwargs).astype(x.dtype)
+        if self.is_mutable_collection("batch_stats"):
+            for name, before in kept.items():  # Flax would let a float64 input widen them: a state of other types
+                self.put_variable("batch_stats", name, self.get_variable("batch_stats", name).astype(before.dtype))
+        return y
 
 
 class LocalResponseNorm(nn.Module):
@@ -31,6 +38,9 @@ class LocalResponseNorm(nn.Module):
       alpha: α.
       beta: β.
       k: k, above 0.
+
+    Raises:
+      UserError: the size is even.
     """
 
     size: int = 5
@@ -39,6 +49,8 @@ class LocalResponseNorm(nn.Module):
     k: float = 2.0
 
     def __call__(self, x: jax.Array) -> jax.Array:
+        if self.size < 1 or self.size % 2 == 0:
+            raise UserError(f"layer {layer_name(self)}: the size must be odd, not {self.size}")
         channels, half = x.shape[-1], self.size // 2
         wide = x.astype(at_least_float32(x.dtype))
         squares = jnp.pad(jnp.square(wide), [(0, 0)] * (x.ndim - 1) + [(half, half)])

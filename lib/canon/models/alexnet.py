@@ -89,4 +89,5 @@ alexnet_one_column = partial(
     AlexNet, features=(64, 192, 384, 256, 256), columns=1, response_norm=False, first_padding=2
 )
 """The form that is trained on several GPUs by other means: Krizhevsky 2014, "One weird trick for parallelizing
-convolutional neural networks", section 5; the one that PyTorch's weights are for. 61,100,840 parameters."""
+convolutional neural networks", section 5, as torchvision has it: without response normalisation, and with a softmax.
+61,100,840 parameters."""

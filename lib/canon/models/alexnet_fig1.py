@@ -1,7 +1,9 @@
 """The four-layer network for CIFAR-10 on which figure 1 of Krizhevsky et al. 2012 compares rectifiers with tanh.
 
 The paper gives its depth alone. These are the four layers of its first author's own example for this data set at that
-time (cuda-convnet, `layers-19pct.cfg`); which of his networks the figure used is not said anywhere.
+time (cuda-convnet, `layers-19pct.cfg`); which of his networks the figure used is not said anywhere. There the last
+window of a pool reaches beyond the far end of the map; here a pixel of padding stands on each side, and weights begin
+as later papers derived them.
 """
 
 from functools import partial

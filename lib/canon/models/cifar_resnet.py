@@ -12,6 +12,9 @@ from canon.layers.pooling import GlobalAvgPool
 from canon.layers.residual import BasicBlock, check_shortcut, conv
 from canon.models.image_classifier import ImageClassifier
 
+DEEPEST = 2000
+"""The paper's deepest has 1,202 layers; tracing takes minutes from there on."""
+
 
 class CifarResNet(ImageClassifier):
     """A 3×3 convolution, three stages of n blocks with 16, 32 and 64 features, global average pooling, a linear layer.
@@ -38,6 +41,8 @@ class CifarResNet(ImageClassifier):
                 f"cifar_resnet: depth must be 6n+2 with n at least 1 (8, 14, 20, 32, 44, 56, 110, ...), "
                 f"not {self.depth}; the nearest are {below} and {below + 6}"
             )
+        if self.depth > DEEPEST:
+            raise UserError(f"cifar_resnet: depth must be at most {DEEPEST}, not {self.depth}")
         check_shortcut(self.shortcut)
         super().__post_init__()
 

@@ -98,8 +98,11 @@ class GoogLeNet(ImageClassifier):
       form: `paper`, or `torchvision`, which has batch normalisation in place of biases and response normalisation,
         a 3×3 in place of each 5×5 convolution, a last max pool of 2×2, and auxiliary classifiers that pool to 4×4
         whatever the size.
+      remat: compute the inside of each inception module once more in the backward pass, in place of keeping it.
       num_classes, dtype: see `ImageClassifier`.
       dropout_rate: of the units before the classifier (section 5).
+
+    The paper does not give the constants of its response normalisation: they are AlexNet's here, with Caffe's k = 1.
 
     Raises:
       UserError: the form is none of these.
@@ -109,6 +112,7 @@ class GoogLeNet(ImageClassifier):
     auxiliary: bool = True
     auxiliary_dropout_rate: float = 0.7
     form: str = "paper"
+    remat: bool = False
 
     def __post_init__(self):
         if self.form not in FORMS:
@@ -122,6 +126,7 @@ class GoogLeNet(ImageClassifier):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         unit = partial(ConvUnit, form=self.form, dtype=self.dtype)
+        inception = nn.remat(Inception, static_argnums=(2,)) if self.remat else Inception
         pool = partial(MaxPool, 3, 2, ceil_mode=True)  # sizes are rounded up, as table 1 has them
         x = unit(64, (7, 7), strides=2, padding=3, name="conv1")(x, train)
         x = pool(name="pool1")(x)
@@ -131,7 +136,7 @@ class GoogLeNet(ImageClassifier):
         x = self._response_norm(x, 2)
         x = pool(name="pool2")(x)
         for name, widths in INCEPTIONS.items():
-            x = Inception(widths, self.form, self.dtype, name=f"inception{name}")(x, train)
+            x = inception(widths, self.form, self.dtype, name=f"inception{name}")(x, train)
             if name == "3b":
                 x = pool(name="pool3")(x)
             elif name == "4e":
@@ -150,7 +155,10 @@ class GoogLeNet(ImageClassifier):
         head = AuxiliaryClassifier(
             self.num_classes, self.auxiliary_dropout_rate, self.form, self.dtype, name=f"auxiliary{i}"
         )
-        logits = head(x, train)
+        try:
+            logits = head(x, train)
+        except UserError as error:
+            raise UserError(f"{error}, or --auxiliary=false") from error
         if not self.is_initializing():
             self.sow("auxiliary_logits", f"logits{i}", logits, reduce_fn=lambda _, new: new, init_fn=lambda: None)
 

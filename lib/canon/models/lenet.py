@@ -106,7 +106,8 @@ class LeNet5(ImageClassifier):
     of each class (equation 7): the smaller a distance, the larger its logit. The softmax cross-entropy of these is the
     paper's second criterion (equation 9) without its constant for "none of the classes".
 
-    Seven layers with weights, 60,000 of them on 32×32 grey images, and 340,908 connections: section II.B.
+    Seven layers, of which the last learns nothing; 60,000 weights on 32×32 grey images and 340,908 connections: section
+    II.B. A third layer's missing connections are zeros of a whole kernel here, which takes more multiply-adds.
 
     Attributes:
       output: `rbf`, the paper's fixed patterns, for at most ten classes; or `linear`.

@@ -98,8 +98,8 @@ def from_torch(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> Variables
         float16 and bfloat16 become float32, which keeps every value.
 
     Raises:
-      UserError: a tensor is left over, missing, of another shape or not of floating-point numbers; the message lists
-        them.
+      UserError: a tensor is left over, missing, of another shape or of another type than these; the message lists them.
+        Or there are no published checkpoints of this form of the network.
     """
     places = _places(model)
     tensors = {key: array for key, array in tensors.items() if not key.endswith(".num_batches_tracked")}
@@ -231,6 +231,12 @@ def _vgg_name(model: VGG, module: tuple[str, ...]) -> str:
 
 
 def _resnet_name(model: ResNet, module: tuple[str, ...]) -> str:
+    # Neither shows in the shapes of the weights: they would fit, and another network would compute with them.
+    if model.shortcut != "B" or (model.bottleneck and model.bottleneck_stride != "3x3"):
+        raise UserError(
+            "published checkpoints are of residual nets with shortcut=B and bottleneck_stride=3x3; "
+            "canon.models.pretrained.create makes them so"
+        )
     names = {
         "conv": "conv1", "norm": "bn1", "classifier": "fc", "projection": "downsample.0",
         "projection_norm": "downsample.1", "gate": "se", "reduce": "fc1", "expand": "fc2",

@@ -18,7 +18,8 @@ class ZFNet(ImageClassifier):
     """AlexNet with a finer first layer, 7×7 with stride 2, and without columns.
 
     `[batch, height, width, channels] -> [batch, num_classes]`: the result is logits. Padding is what the sizes in
-    figure 3 leave room for: 224 → 110 → 55 → 26 → 13 → 6.
+    figure 3 leave room for: 224 → 110 → 55 → 26 → 13 → 6. The paper does not give the constants of its contrast
+    normalisation across feature maps: they are AlexNet's.
 
     Attributes:
       num_classes, dtype: see `ImageClassifier`.

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import jax
 
-_PACKAGES = ("canon", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy")
+_PACKAGES = ("canon", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "numpy", "pillow")
 
 
 def versions() -> dict[str, str]:

@@ -58,7 +58,7 @@ class Nobody:
 
 def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float]:
     """The metrics over every example of a split, by `split/name`."""
-    batches = program.pipelines[split].evaluation_batches(program.evaluation_batch_size)
+    batches = program.pipelines[split].evaluation_batches(program.evaluation_batch_size(split))
     return means([program.evaluation_step(state, batch) for batch in batches], prefix=f"{split}/")
 
 

@@ -41,13 +41,12 @@ class Program:
     train_step: TrainStep
     evaluation_step: EvaluationStep
 
-    @property
-    def evaluation_batch_size(self) -> int:
+    def evaluation_batch_size(self, split: str) -> int:
         """Examples in a batch of an evaluation: `train.evaluation_batch_size`, in which every crop of an image counts.
 
         It is no more than the largest split, and rounded up to the next multiple of the devices.
         """
-        wanted = max(1, self.config.train.evaluation_batch_size // self.config.data.evaluation_crops)
+        wanted = max(1, self.config.train.evaluation_batch_size // _evaluation_crops(self.config.data, split))
         wanted = min(wanted, max(pipeline.size for pipeline in self.pipelines.values()))
         return -(-wanted // self.devices) * self.devices
 
@@ -61,10 +60,14 @@ _MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
 def _crops(data: FrozenConfigDict, split: str) -> Crops | None:
+    number = _evaluation_crops(data, split)
+    return crops.create(data.crop, data.image_size, data.crop_scales, number, data.evaluation_scale)
+
+
+def _evaluation_crops(data: ConfigDict | FrozenConfigDict, split: str) -> int:
     # The training split is evaluated on single crops: ten take ten times as long, over the largest of the splits, and
     # the training curves that papers show are of single crops.
-    evaluation_crops = data.evaluation_crops if split != "train" else 1
-    return crops.create(data.crop, data.image_size, data.crop_scales, evaluation_crops, data.evaluation_scale)
+    return data.evaluation_crops if split != "train" else 1
 
 
 @functools.lru_cache(maxsize=4)
