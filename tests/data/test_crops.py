@@ -162,8 +162,8 @@ def test_none_is_no_crop():
     [
         ({"crop": "center"}, "data.crop must be one of none, scale_jitter, random_resized, not 'center'"),
         ({"image_size": 0}, "data.crop=scale_jitter needs .*--config.data.image_size"),
-        ({"image_size": -1}, "data.image_size must be at least 0, not -1"),
-        ({"crop": "none", "image_size": -1}, "data.image_size must be at least 0, not -1"),
+        ({"image_size": -1}, "data.image_size must be between 0 and 4096, not -1"),
+        ({"crop": "none", "image_size": -1}, "data.image_size must be between 0 and 4096, not -1"),
         ({"evaluation_scale": 223}, r"data.evaluation_scale must be at least data.image_size \(224\).* not 223"),
         ({"crop_scales": (480, 256)}, r"data.crop_scales .*not \(480, 256\)"),
         ({"crop_scales": (200, 256)}, r"data.crop_scales .*at least data.image_size \(224\), not \(200, 256\)"),

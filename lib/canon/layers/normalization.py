@@ -19,11 +19,11 @@ class BatchNorm(nn.BatchNorm):
     epsilon: float = 1e-5
 
     def __call__(self, x: jax.Array, **kwargs) -> jax.Array:
-        kept = self.variables.get("batch_stats", {})
+        kept = {name: leaf.dtype for name, leaf in self.variables.get("batch_stats", {}).items()}
         y = super().__call__(x.astype(at_least_float32(x.dtype)), **kwargs).astype(x.dtype)
         if self.is_mutable_collection("batch_stats"):
-            for name, before in kept.items():  # Flax would let a float64 input widen them: a state of other types
-                self.put_variable("batch_stats", name, self.get_variable("batch_stats", name).astype(before.dtype))
+            for name, dtype in kept.items():  # Flax lets a float64 input widen them, and the state with them
+                self.put_variable("batch_stats", name, self.get_variable("batch_stats", name).astype(dtype))
         return y
 
 
