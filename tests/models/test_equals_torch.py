@@ -1,7 +1,7 @@
 """Every network against its twin in PyTorch: logits, and the gradient of every parameter, in float64.
 
 Images are small, and most are not square, so that height and width cannot be taken for one another. Residual networks
-keep three of their blocks; `test_pretrained.py` compares the logits of whole ones.
+keep three of their blocks. `test_pretrained.py` compares the logits of whole ones, and of a VGG that is normalised.
 """
 
 from collections.abc import Callable, Mapping
@@ -39,11 +39,6 @@ ONE_COLUMN = (
 VGG11 = (
     *((f"conv{i}", f"features.{k}") for i, k in (("1_1", 0), ("2_1", 3), ("3_1", 6), ("3_2", 8))),
     *((f"conv{i}", f"features.{k}") for i, k in (("4_1", 11), ("4_2", 13), ("5_1", 16), ("5_2", 18))),
-    *((f"fc{i}", f"classifier.{k}") for i, k in ((6, 0), (7, 3), (8, 6))),
-)
-VGG13_BN = (
-    *((f"conv{s}_{i}", f"features.{7 * s + 3 * i - 10}") for s in range(1, 6) for i in (1, 2)),
-    *((f"norm{s}_{i}", f"features.{7 * s + 3 * i - 9}") for s in range(1, 6) for i in (1, 2)),
     *((f"fc{i}", f"classifier.{k}") for i, k in ((6, 0), (7, 3), (8, 6))),
 )
 
@@ -139,10 +134,6 @@ CASES = {
     "vgg11": Case(
         {"name": "vgg11"}, lambda t: without_pool(t, t.vgg(11, num_classes=CLASSES), "0", 2 * 512), (32, 64),
         VGG11, {"fc6": (1, 2, 512)}, batch=1,
-    ),
-    "vgg13-norm": Case(
-        {"name": "vgg13", "batch_norm": True}, lambda t: without_pool(t, t.vgg(13, True, CLASSES), "0", 512),
-        (32, 32), VGG13_BN, {"fc6": (1, 1, 512)}, train=True, batch=1,
     ),
     "googlenet": Case(
         {"name": "googlenet"}, googlenet, (81, 129), GOOGLENET, {"fc1": (1, 2, 128)}, train=True, batch=1

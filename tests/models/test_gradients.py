@@ -20,9 +20,12 @@ IMAGES = {
     **dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], (32, 32, 3)),
 }
 OTHERS = (16, 16, 3)
+DEEPEST = {"resnet101", "resnet152"}  # resnet50 with more blocks
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize(
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEEPEST else name for name in models.names()]
+)
 def test_every_parameter_of_every_network_receives_a_finite_gradient_that_is_not_zero(name, random, draw):
     shape = IMAGES.get(name, OTHERS)
     batch = {"image": jnp.asarray(random.normal(size=(4, *shape)), jnp.float32), "label": jnp.arange(4)}
