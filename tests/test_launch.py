@@ -1,8 +1,9 @@
-"""`launch.py` as a user starts it: in a process of its own."""
+"""`launch.py` as a user starts it: in a process of its own; what fails before it computes, in this one."""
 
 import ast
 import json
 import os
+import runpy
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from canon.commands import arguments
+from canon.commands import arguments, runtime
 from canon.commands import list as list_command
 
 ROOT = Path(__file__).parents[1]
@@ -232,14 +233,37 @@ BAD = {
 }  # fmt: skip
 
 
+@pytest.fixture
+def launch_here(tmp_path, monkeypatch, capsys):
+    """As `launch`, without the seconds that a process takes to import everything."""
+    door = runpy.run_path(str(ROOT / "launch.py"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "start", runtime.quiet)  # no cache of compiled programs for the tests after this one
+
+    def launch_here(*line):
+        try:
+            status = door["main"](list(map(str, line)))
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return launch_here
+
+
+def test_a_mistake_ends_the_process_with_status_2_and_one_line(launch):
+    status, output, errors = launch("run", "plain_vs_residual", "--config.train.stps=1")
+    assert (status, output) == (2, "")
+    assert errors == "canon: config has no field 'train.stps'; did you mean train.steps?\n"
+
+
 @pytest.mark.parametrize("case", BAD)
-def test_bad_input_is_one_line_status_2_and_nothing_written(tmp_path, launch, case):
+def test_bad_input_is_one_line_status_2_and_nothing_written(tmp_path, launch_here, case):
     line, reason = BAD[case]
     (tmp_path / "file").write_text("x")
     (tmp_path / "foreign").mkdir()
     (tmp_path / "foreign" / "thesis.tex").write_text("x")
     before = sorted(tmp_path.rglob("*"))
-    status, output, errors = launch(*line)
+    status, output, errors = launch_here(*line)
     assert status == 2
     assert output == ""
     assert reason in errors

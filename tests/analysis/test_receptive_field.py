@@ -129,7 +129,7 @@ def test_what_does_not_depend_on_the_image_has_no_field():
     assert list(fields) == ["Dense_0"]
 
 
-@pytest.mark.parametrize("name", ["cifar_resnet", "resnet18"])
+@pytest.mark.parametrize("name", ["cifar_resnet", "resnet18", "vgg11", "googlenet"])
 def test_computing_blocks_again_changes_no_field(name):
     assert fields_of(name, remat=True) == fields_of(name)
 

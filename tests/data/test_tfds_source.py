@@ -154,6 +154,32 @@ def test_images_that_all_have_one_shape_need_no_declaration(tmp_path):
         sources.load("canon_undeclared", "test", str(tmp_path))
 
 
+class CanonDamaged(CanonToy):
+    """One image in nine is cut short."""
+
+    VERSION = tfds.core.Version("1.0.0")
+
+    def _generate_examples(self, count):
+        for key, example in super()._generate_examples(count):
+            if key == 4:
+                example["image"].truncate(50)
+            yield key, example
+
+
+def test_a_damaged_image_is_named_by_its_place_in_the_set(tmp_path):
+    tfds_source.prepare("canon_damaged", str(tmp_path))
+    train = sources.load("canon_damaged", "train", str(tmp_path))
+    readable = []
+    for index in range(9):
+        try:
+            readable.append(train[index])
+        except UserError:
+            damaged = index
+    assert len(readable) == 8
+    with pytest.raises(UserError, match=rf"^example {damaged} of canon_damaged/1.0.0, split train, in \S+ is damaged"):
+        sources.read(train)
+
+
 @needs_real("cifar10")
 def test_cifar10_is_whole_and_in_official_label_order():
     test = sources.read(sources.load("cifar10", "test", REAL))

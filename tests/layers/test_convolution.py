@@ -298,7 +298,6 @@ def test_a_padding_with_another_number_of_axes_is_refused():
     ("kwargs", "message"),
     [
         ({"strides": 2, "output_padding": 2}, "output_padding must be at least 0 and below the stride 2×2, not 2×2"),
-        ({"strides": 2, "output_padding": (0, -1)}, "output_padding must be at least 0 and below .* not 0×-1"),
         ({"padding": 4}, "its padding leaves nothing of 4×4"),
         ({"padding": "CIRCULAR"}, "a transposed convolution has no padding 'CIRCULAR'"),
     ],

@@ -1,11 +1,13 @@
 import jax
+import numpy as np
 import pytest
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from jax import numpy as jnp
 
 from canon.errors import UserError
-from canon.layers.convolution import Conv
+from canon.layers.convolution import Conv, ConvTranspose
+from canon.layers.pooling import AvgPool, MaxPool
 from canon.layers.windows import explicit_padding, fits, output_size, per_axis, times
 
 letters = given(
@@ -84,10 +86,39 @@ def test_a_padding_with_another_number_of_axes_is_refused():
         explicit_padding((1, 1, 1), window=(3, 3), dilation=(1, 1))
 
 
+@pytest.mark.parametrize("padding", [((1, 2, 3), 1), (1.5, 1), ((1, None), 1)])
+def test_a_padding_that_is_neither_numbers_nor_pairs_is_refused(padding):
+    with pytest.raises(UserError, match="padding must be a number, or for each axis one or"):
+        explicit_padding(padding, window=(3, 3), dilation=(1, 1))
+
+
 def test_one_number_stands_for_all_axes_and_none_for_ones():
-    assert per_axis(2, 3) == (2, 2, 2)
-    assert per_axis([1, 2], 2) == (1, 2)
-    assert per_axis(None, 2) == (1, 1)
+    assert per_axis("strides", 2, 3) == (2, 2, 2)
+    assert per_axis("strides", np.int64(2), 3) == (2, 2, 2)
+    assert per_axis("strides", [1, np.int32(2)], 2) == (1, 2)
+    assert per_axis("strides", None, 2) == (1, 1)
+    assert per_axis("kernel_size", (3, 5, 7)) == (3, 5, 7)
+    assert per_axis("kernel_size", 3) == (3,)
+
+
+@pytest.mark.parametrize(
+    ("layer", "message"),
+    [
+        (lambda: Conv(1, (3, 0)), r"kernel_size must be integers of at least 1, not \(3, 0\)"),
+        (lambda: Conv(1, ()), "kernel_size has 0 axes"),
+        (lambda: Conv(1, (3, 3), strides=0), "strides must be integers of at least 1, not 0"),
+        (lambda: Conv(1, (3, 3), strides=(1, 2, 1)), r"strides has 3 axes, where there are 2: \(1, 2, 1\)"),
+        (lambda: Conv(1, (3, 3), kernel_dilation=1.5), "kernel_dilation must be integers"),
+        (lambda: MaxPool((2, 2, 2)), r"window has 3 axes, where there are 2: \(2, 2, 2\)"),
+        (lambda: MaxPool(2, 0), "strides must be integers of at least 1, not 0"),
+        (lambda: AvgPool(2, padding="REFLECT"), "a pool has no padding 'REFLECT'"),
+        (lambda: ConvTranspose(1, (3, 3), strides=(2, 0)), "strides must be integers of at least 1"),
+        (lambda: ConvTranspose(1, (3, 3), output_padding=-1), "output_padding must be integers of at least 0, not -1"),
+    ],
+)
+def test_sizes_that_mean_nothing_are_refused_by_the_name_of_the_argument(layer, message):
+    with pytest.raises(UserError, match=message):
+        jax.eval_shape(layer().init, jax.random.key(0), jnp.zeros((1, 8, 8, 2)))
 
 
 def test_a_size_reads_as_people_write_it():

@@ -67,19 +67,22 @@ REMAT = [
     ("cifar_resnet", {"depth": 8}, (8, 8, 3)),
     ("resnet18", {"stage_sizes": (2, 1)}, (16, 16, 3)),
     ("se_resnet50", {"stage_sizes": (1,)}, (16, 16, 3)),
+    ("vgg11", {"stage_sizes": (2, 1), "batch_norm": True}, (8, 8, 3)),
+    pytest.param("googlenet", {"auxiliary": False}, (32, 32, 3), marks=pytest.mark.slow),
 ]
 
 
 @pytest.mark.parametrize(("name", "fields", "shape"), REMAT)
 def test_recomputing_blocks_changes_neither_parameters_nor_logits_nor_gradients(name, fields, shape, random, draw):
-    kept, again = (models.create(name, num_classes=4, remat=remat).clone(**fields) for remat in (False, True))
+    fields = fields | {"num_classes": 4, "dropout_rate": 0.0}
+    kept, again = (models.create(name, remat=remat).clone(**fields) for remat in (False, True))
     images = jnp.asarray(random.normal(size=(4, *shape)), jnp.float32)
     variables = draw(lambda key: kept.init(key, images))
     shapes = jax.eval_shape(again.init, jax.random.key(0), images)
     assert jax.tree.structure(shapes) == jax.tree.structure(variables)
 
     def objective(model, params):
-        state = {"batch_stats": variables["batch_stats"]}
+        state = {name: value for name, value in variables.items() if name != "params"}
         predicted = model.apply({"params": params, **state}, images)
         logits, state = model.apply({"params": params, **state}, images, train=True, mutable=["batch_stats"])
         return (logits**2).sum(), (predicted, logits, state)

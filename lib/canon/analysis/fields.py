@@ -49,7 +49,8 @@ def through(equation: Equation, operands: list[Fields]) -> Fields:
 # What moves or mixes positions in ways that have no rule here: each result is taken to see all that any operand sees.
 _MIXING = {
     "cond", "cumlogsumexp", "cummax", "cummin", "cumprod", "cumsum", "dynamic_slice", "dynamic_update_slice", "fft",
-    "gather", "rev", "scan", "scatter", "sort", "triangular_solve", "while",
+    "gather", "rev", "scan", "scatter", "scatter-add", "scatter-max", "scatter-min", "scatter-mul", "sort",
+    "triangular_solve", "while",
 }  # fmt: skip
 
 
@@ -160,14 +161,16 @@ def _moved(fields: Fields, shape: Sequence[int], to: dict[int, int]) -> Fields:
 
 
 def _reduce(equation: Equation, operands: list[Fields]) -> Fields:
-    shape = equation.invars[0].aval.shape
-    kept = [axis for axis in range(len(shape)) if axis not in equation.params["axes"]]
-    return _moved(operands[0], shape, {axis: i for i, axis in enumerate(kept)})
+    return _without(equation, operands, equation.params["axes"])
 
 
 def _squeeze(equation: Equation, operands: list[Fields]) -> Fields:
+    return _without(equation, operands, equation.params["dimensions"])
+
+
+def _without(equation: Equation, operands: list[Fields], axes: Sequence[int]) -> Fields:
     shape = equation.invars[0].aval.shape
-    kept = [axis for axis in range(len(shape)) if axis not in equation.params["dimensions"]]
+    kept = [axis for axis in range(len(shape)) if axis not in axes]
     return _moved(operands[0], shape, {axis: i for i, axis in enumerate(kept)})
 
 

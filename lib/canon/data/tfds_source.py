@@ -43,7 +43,18 @@ class TfdsSource:
         return self.__getitems__([index])[0]
 
     def __getitems__(self, indices: Sequence[int]) -> list[Example]:
-        return [{"image": e["image"], "label": e["label"]} for e in self.data_source.__getitems__(indices)]
+        try:
+            examples = self.data_source.__getitems__(indices)
+        except OSError as error:  # what Pillow raises for an image that it cannot decode
+            if len(indices) > 1:  # one by one, to find which
+                return [self[index] for index in indices]
+            info = self.data_source.dataset_info
+            reason = " ".join(str(error).split())[:200]
+            raise UserError(
+                f"example {indices[0]} of {info.full_name}, split {self.data_source.split}, in {info.data_dir} is "
+                f"damaged ({reason}); prepare the data set again"
+            ) from error
+        return [{"image": e["image"], "label": e["label"]} for e in examples]
 
 
 def builder(name: str, data_dir: str = "", **kwargs: Any) -> tfds.core.DatasetBuilder:

@@ -26,19 +26,22 @@ class Conv(nn.Conv):
     """
 
     def __post_init__(self):
-        self.kernel_size = per_axis(self.kernel_size, 1)
+        self.kernel_size = per_axis("kernel_size", self.kernel_size)
+        axes = len(self.kernel_size)
+        self.strides, self.input_dilation = (
+            per_axis(name, getattr(self, name), axes) for name in ("strides", "input_dilation")
+        )
         self.padding = explicit_padding(self.padding, self.kernel_size, self._dilation)
         super().__post_init__()
 
     @property
     def _dilation(self) -> tuple[int, ...]:
-        return per_axis(self.kernel_dilation, len(self.kernel_size))
+        return per_axis("kernel_dilation", self.kernel_dilation, len(self.kernel_size))
 
     def __call__(self, inputs: jax.Array) -> jax.Array:
         _check_groups(self, inputs.shape[-1])
-        apart = per_axis(self.input_dilation, len(self.kernel_size))
         spatial = inputs.shape[-1 - len(self.kernel_size) : -1]
-        size = [(s - 1) * d + 1 if s else 0 for s, d in zip(spatial, apart, strict=True)]
+        size = [(s - 1) * d + 1 if s else 0 for s, d in zip(spatial, self.input_dilation, strict=True)]
         check_window(self, size, self.kernel_size, self._dilation, self.padding)
         return super().__call__(inputs)
 
@@ -79,9 +82,10 @@ class ConvTranspose(nn.Module):
 
     @nn.compact
     def __call__(self, inputs: jax.Array) -> jax.Array:
-        window = per_axis(self.kernel_size, 1)
+        window = per_axis("kernel_size", self.kernel_size)
         axes = len(window)
-        strides, dilation = per_axis(self.strides, axes), per_axis(self.kernel_dilation, axes)
+        strides = per_axis("strides", self.strides, axes)
+        dilation = per_axis("kernel_dilation", self.kernel_dilation, axes)
         padding = self._padding(window, strides, dilation)
         _check_groups(self, inputs.shape[-1])
         for size, f, s, d, p in zip(inputs.shape[1:-1], window, strides, dilation, padding, strict=True):
@@ -107,7 +111,7 @@ class ConvTranspose(nn.Module):
 
     def _padding(self, window, strides, dilation) -> list[tuple[int, int]]:
         """What to add to the input, its elements `strides` apart, so that a plain convolution gives the transpose."""
-        extra = per_axis(self.output_padding, len(window))
+        extra = per_axis("output_padding", self.output_padding, len(window), least=0)
         if any(not 0 <= e < s for e, s in zip(extra, strides, strict=True)):
             raise UserError(
                 f"layer {layer_name(self)}: output_padding must be at least 0 and below the stride {times(strides)}, "

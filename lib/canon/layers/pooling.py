@@ -24,8 +24,8 @@ class _Pool(nn.Module):
 
     def _reduce(self, x: jax.Array, initial: float, function: Callable) -> jax.Array:
         spatial = x.shape[1:-1]
-        window = per_axis(self.window, len(spatial))
-        strides = window if self.strides is None else per_axis(self.strides, len(spatial))
+        window = per_axis("window", self.window, len(spatial))
+        strides = window if self.strides is None else per_axis("strides", self.strides, len(spatial))
         padding = self._padding(spatial, window, strides)
         return lax.reduce_window(
             x,
@@ -39,13 +39,18 @@ class _Pool(nn.Module):
     def _padding(self, spatial, window, strides):
         no_dilation = (1,) * len(window)
         padding = explicit_padding(self.padding, window, no_dilation)
-        check_window(self, spatial, window, no_dilation, padding)
-        if isinstance(padding, str):
-            if not self.ceil_mode:
-                return padding
-            if padding != "VALID":
+        if isinstance(padding, str) and padding not in ("VALID", "SAME", "SAME_LOWER"):
+            raise UserError(f"layer {layer_name(self)}: a pool has no padding {self.padding!r}")
+        if self.ceil_mode:
+            padding = ((0, 0),) * len(window) if padding == "VALID" else padding
+            if isinstance(padding, str):
                 raise UserError(f"layer {layer_name(self)}: ceil_mode goes with explicit padding, not {padding}")
-            padding = ((0, 0),) * len(window)
+            beyond = [(lo, hi + s - 1) for (lo, hi), s in zip(padding, strides, strict=True)]
+            check_window(self, spatial, window, no_dilation, beyond)
+        else:
+            check_window(self, spatial, window, no_dilation, padding)
+        if isinstance(padding, str):
+            return padding
         if any(max(p) >= f for p, f in zip(padding, window, strict=True)):
             raise UserError(f"layer {layer_name(self)}: a window that sees padding alone: padding {padding}")
         if self.ceil_mode:
@@ -101,7 +106,7 @@ class AvgPool(_Pool):
         dtype = at_least_float32(x.dtype)  # a sum of bfloat16 stands still from 256 terms on
         total = self._reduce(x.astype(dtype), 0, lax.add)
         if self.count_include_pad:
-            count = np.prod(per_axis(self.window, x.ndim - 2), dtype=int).astype(dtype)
+            count = np.prod(per_axis("window", self.window, x.ndim - 2), dtype=int).astype(dtype)
         else:
             count = self._reduce(jnp.ones((1, *x.shape[1:-1], 1), dtype), 0, lax.add)
         return (total / count).astype(x.dtype)

@@ -4,6 +4,7 @@ Dumoulin and Visin 2016, "A guide to convolution arithmetic for deep learning".
 """
 
 from collections.abc import Sequence
+from numbers import Integral
 
 from flax import linen as nn
 
@@ -41,11 +42,25 @@ def fits(size: int, window: int, dilation: int = 1) -> bool:
     return size >= dilation * (window - 1) + 1
 
 
-def per_axis(value: int | Sequence[int] | None, axes: int) -> tuple[int, ...]:
-    """A size, stride or dilation for each of `axes` spatial axes; None is 1 everywhere."""
-    if value is None:
-        value = 1
-    return (value,) * axes if isinstance(value, int) else tuple(value)
+def per_axis(name: str, value: int | Sequence[int] | None, axes: int | None = None, least: int = 1) -> tuple[int, ...]:
+    """A size, stride or dilation for each spatial axis.
+
+    Args:
+      name: of the argument, for the error.
+      value: one number for all axes, or one for each; None is 1 everywhere.
+      axes: how many there are; None where `value` itself says it, one number being one axis.
+      least: what each must be at least.
+
+    Raises:
+      UserError: a value is no integer or too small, or there is another number of them.
+    """
+    value = 1 if value is None else value
+    values = tuple(value) if isinstance(value, Sequence) else (value,) * (axes or 1)
+    if not all(isinstance(v, Integral) and v >= least for v in values):
+        raise UserError(f"{name} must be integers of at least {least}, not {value!r}")
+    if len(values) != (axes or len(values)) or not values:
+        raise UserError(f"{name} has {len(values)} axes, where there are {axes or 'some'}: {value!r}")
+    return tuple(map(int, values))
 
 
 def explicit_padding(
@@ -73,11 +88,14 @@ def explicit_padding(
         if padding.upper() not in PADDINGS:
             raise UserError(f"no padding is called {padding!r} (there are: {', '.join(PADDINGS)}, and numbers)")
         return padding.upper()
-    if isinstance(padding, int):
-        return ((padding, padding),) * len(reach)
+    if isinstance(padding, Integral):
+        padding = (padding,) * len(reach)
     if len(padding) != len(reach):
         raise UserError(f"padding has {len(padding)} axes, and the window {len(reach)}: {padding!r}")
-    return tuple((p, p) if isinstance(p, int) else tuple(p) for p in padding)
+    pairs = tuple(tuple(p) if isinstance(p, Sequence) else (p, p) for p in padding)
+    if not all(len(pair) == 2 and all(isinstance(p, Integral) for p in pair) for pair in pairs):
+        raise UserError(f"padding must be a number, or for each axis one or (before, after), not {padding!r}")
+    return tuple((int(before), int(after)) for before, after in pairs)
 
 
 def check_window(

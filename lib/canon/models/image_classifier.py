@@ -6,6 +6,7 @@ from flax import linen as nn
 from canon.errors import UserError
 from canon.layers.initializers import he_normal
 from canon.layers.precision import at_least_float32
+from canon.layers.windows import times
 
 DTYPES = ("float32", "bfloat16", "float16", "float64")
 
@@ -54,5 +55,7 @@ class ImageClassifier(nn.Module):
 
 
 def flatten(x: jax.Array) -> jax.Array:
-    """`[batch, ...] -> [batch, features]`."""
+    """`[batch, ...] -> [batch, features]`. Raises `UserError` where the images have no pixels or no channels."""
+    if 0 in x.shape[1:]:
+        raise UserError(f"images of {times(x.shape[1:])} hold no numbers")
     return x.reshape(x.shape[0], -1)
