@@ -29,23 +29,69 @@ def test_step_decay_equals_its_definition_also_when_it_is_traced(steps, step, wa
     np.testing.assert_allclose(jax.jit(schedule)(step), expected, rtol=1e-6)
 
 
+NO_TORCH = "PyTorch, the oracle, is not installed"
+
+
+def test_schedules_equal_pytorchs():
+    torch = pytest.importorskip("torch", reason=NO_TORCH)
+    from torch.optim import lr_scheduler
+
+    def theirs(make):
+        optimizer = torch.optim.SGD([torch.zeros(1, requires_grad=True)], lr=0.2)
+        scheduler, rates = make(optimizer), []
+        for _ in range(40):
+            rates.append(optimizer.param_groups[0]["lr"])
+            optimizer.step()
+            scheduler.step()
+        return rates
+
+    def warm(optimizer):
+        warmup = lr_scheduler.LinearLR(optimizer, start_factor=1 / 9, total_iters=8)
+        return lr_scheduler.SequentialLR(optimizer, [warmup, lr_scheduler.CosineAnnealingLR(optimizer, 32)], [8])
+
+    cases = [
+        ({"name": "constant"}, lambda o: lr_scheduler.ConstantLR(o, 1.0)),
+        ({"name": "step_decay", "decay_at": (0.25, 0.6)}, lambda o: lr_scheduler.MultiStepLR(o, [10, 24], 0.1)),
+        ({"name": "cosine"}, lambda o: lr_scheduler.CosineAnnealingLR(o, 40)),
+        ({"name": "cosine", "final_share": 0.1}, lambda o: lr_scheduler.CosineAnnealingLR(o, 40, eta_min=0.02)),
+        ({"name": "cosine", "warmup_steps": 8}, warm),
+    ]
+    for kwargs, make in cases:
+        schedule = schedules.create(**kwargs, steps=40, learning_rate=0.2)
+        np.testing.assert_allclose([schedule(step) for step in range(40)], theirs(make), rtol=1e-5, atol=1e-8)
+
+
+@given(steps=st.integers(1, 3000), warmup=st.integers(0, 3000))
+def test_cosine_is_its_formula_and_never_0_before_the_end(steps, warmup):
+    warmup = min(warmup, steps)
+    schedule = schedules.create("cosine", steps=steps, warmup_steps=warmup)
+    for step in {0, warmup // 2, max(warmup - 1, 0), warmup, (warmup + steps) // 2, steps - 1} - {steps}:
+        share = (step - warmup) / max(steps - warmup, 1)
+        expected = 0.1 * ((step + 1) / (warmup + 1) if step < warmup else (1 + np.cos(np.pi * share)) / 2)
+        np.testing.assert_allclose(schedule(step), expected, rtol=2e-5, atol=2e-8)
+        assert schedule(step) > 0
+
+
 @pytest.mark.parametrize(
-    "wrong",
+    ("name", "wrong"),
     [
-        {"learning_rate": 0.0},
-        {"learning_rate": -1.0},
-        {"learning_rate": float("nan")},
-        {"factor": 0.0},
-        {"decay_at": (0.75, 0.5)},
-        {"decay_at": (0.5, 1.0)},
-        {"decay_at": (0.0,)},
-        {"warmup_steps": 101},
-        {"warmup_steps": -1},
+        *(("constant", {"learning_rate": value}) for value in (0.0, -1.0, float("nan"))),
+        *(("step_decay", {"learning_rate": value}) for value in (0.0, -1.0, float("nan"))),
+        ("step_decay", {"factor": 0.0}),
+        *(("step_decay", {"decay_at": value}) for value in ((0.75, 0.5), (0.5, 1.0), (0.5, 1.5), (0.0,))),
+        *(("step_decay", {"warmup_steps": value}) for value in (101, -1)),
+        ("cosine", {"learning_rate": 0.0}),
+        *(("cosine", {"final_share": value}) for value in (-0.1, 1.1, float("nan"))),
+        *(("cosine", {"warmup_steps": value}) for value in (101, -1)),
+        ("plateau", {"learning_rate": -0.1}),
+        *(("plateau", {"factor": value}) for value in (0.0, 1.0)),
+        *(("plateau", {"patience": value}) for value in (0, -1)),
+        ("plateau", {"threshold": 1.0}),
     ],
 )
-def test_a_value_outside_its_range_is_refused(wrong):
-    with pytest.raises(UserError, match=next(iter(wrong))):
-        schedules.create("step_decay", steps=100, **wrong)
+def test_a_value_outside_its_range_is_refused(name, wrong):
+    with pytest.raises(UserError, match=f"schedule {name}: {next(iter(wrong))}"):
+        schedules.create(name, steps=100, **wrong)
 
 
 def test_constant_is_constant():

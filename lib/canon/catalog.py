@@ -38,8 +38,8 @@ def arguments(factory: Callable) -> dict[str, Any]:
     return {p.name: p.default for p in parameters if p.name not in _MODULE_FIELDS and p.name not in fixed}
 
 
-def create(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[str, Any]) -> Any:
-    """`table[name](**given)`, once name and arguments are known to fit.
+def check(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[str, Any]) -> Callable:
+    """`table[name]`, once the arguments `given` are known to fit it.
 
     Raises:
       UserError: no entry has that name, an argument is not one of its own, or one without a default is missing.
@@ -55,4 +55,9 @@ def create(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[s
     missing = [a for a, default in known.items() if default is inspect.Parameter.empty and a not in given]
     if missing:
         raise UserError(f"{kind} {name} needs {', '.join(missing)}")
-    return factory(**given)
+    return factory
+
+
+def create(kind: str, table: Mapping[str, Callable], name: str, given: Mapping[str, Any]) -> Any:
+    """`table[name](**given)`, once name and arguments are known to fit; errors as of `check`."""
+    return check(kind, table, name, given)(**given)

@@ -5,8 +5,10 @@ from collections.abc import Callable
 import jax
 import optax
 
+from canon import schedules
 from canon.data.pipeline import Batch
 from canon.data.preprocess import Preprocess
+from canon.schedules import LearningRate
 from canon.training.metrics import Mean, Metrics
 from canon.training.state import TrainState
 from canon.training.task import Task
@@ -16,14 +18,14 @@ EvaluationStep = Callable[[TrainState, Batch], Metrics]
 
 
 def make_train_step(
-    task: Task, optimizer: optax.GradientTransformation, schedule: optax.Schedule, preprocess: Preprocess
+    task: Task, optimizer: optax.GradientTransformationExtraArgs, schedule: LearningRate, preprocess: Preprocess
 ) -> TrainStep:
     """`train_step(state, batch) -> (state, metrics)`.
 
     Args:
       task: what is learned.
       optimizer: how; its learning rate is `schedule`.
-      schedule: from the step to the learning rate, to be logged.
+      schedule: of the learning rate, to be logged.
       preprocess: from a batch as it is stored to what the task takes, augmented.
 
     Returns:
@@ -34,12 +36,12 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(state.seed), state.step))
         batch = preprocess(batch, augment_key)
-        (_, (model_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
+        (loss, (model_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
             state.params, state.model_state, batch, model_key, train=True
         )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params)
+        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=loss)
         metrics = metrics | {
-            "learning_rate": Mean.of(schedule(state.step)),
+            "learning_rate": Mean.of(schedules.rate(schedule, state.step, opt_state)),
             "gradient_norm": Mean.of(optax.tree.norm(gradient)),
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
