@@ -72,7 +72,7 @@ def measure(name: str, data_dir: str, rounds: int) -> tuple[float, float, list[f
     config.optimizer = ConfigDict({"name": "momentum", "weight_decay": 1e-4})
     config.schedule = ConfigDict({"name": "constant", "learning_rate": 0.01})
     config.data.source, config.data.data_dir = source, data_dir
-    config.data.pad_crop, config.data.flip = (4, True) if augmented else (0, False)
+    config.augment.pad_crop, config.augment.flip = (4, True) if augmented else (0, False)
     config.train.steps = steps * (rounds + 1) + 1  # one more: the last step would evaluate
     config.train.log_every = steps
     config.train.evaluate_every = config.train.checkpoint_every = 10**9

@@ -30,8 +30,8 @@ def get_config(argument="digits"):
     config.data.normalize = "standardize"
     if argument == "cifar10":
         config.cost = "a quarter of an hour a run on two CPU cores"
-        config.data.pad_crop = 4
-        config.data.flip = True
+        config.augment.pad_crop = 4
+        config.augment.flip = True
         config.schedule.update(name="step_decay", learning_rate=0.03, decay_at=(0.6, 0.8, 0.95))
         config.train.batch_size = 128
         config.train.steps = 8_000  # 20 epochs

@@ -64,7 +64,7 @@ def imagenet(config):
     config.data.image_size = 224
     config.data.crop = "scale_jitter"
     config.data.crop_scales = (256, 480)
-    config.data.flip = True
+    config.augment.flip = True
     config.data.evaluation_scale = 256
     config.data.evaluation_crops = 10
     config.data.normalize = "imagenet"
@@ -109,8 +109,8 @@ def cifar10(config):
     config.data.source = "cifar10"
     config.data.validation_examples = 0  # the figure's networks train on all 50,000; 5,000 gives the 45k/5k split
     config.data.normalize = "mean_image"
-    config.data.pad_crop = 4
-    config.data.flip = True
+    config.augment.pad_crop = 4
+    config.augment.flip = True
     # Divided by 10 at 32k and 48k of 64k steps; as shares, so that a shorter run keeps the schedule's shape.
     config.schedule.update(name="step_decay", learning_rate=0.1, decay_at=(0.5, 0.75))
     config.train.batch_size = 128

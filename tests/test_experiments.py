@@ -48,9 +48,10 @@ def test_cifar10_is_the_protocol_of_he_et_al_to_the_letter(argument):
     assert rates == [0.1, 0.1, 0.01, 0.01, 0.001]
     assert (config.train.steps, config.train.batch_size) == (64_000, 128)
     assert config.optimizer.to_dict() == {
-        "name": "momentum", "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False, "clip_norm": None,
+        "name": "momentum", "momentum": 0.9, "weight_decay": 1e-4, "nesterov": False, "decay": "all",
+        "clip_norm": None, "clip_value": None, "max_norm": None,
     }  # fmt: skip
-    assert (config.data.source, config.data.pad_crop, config.data.flip) == ("cifar10", 4, True)
+    assert (config.data.source, config.augment.pad_crop, config.augment.flip) == ("cifar10", 4, True)
     assert config.data.normalize == "mean_image"
     assert all(
         arm.model.shortcut == ("A" if "residual" in name else "none") for name, arm in plan.arm_configs(config).items()

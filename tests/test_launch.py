@@ -184,7 +184,11 @@ def test_a_broken_experiment_does_not_hide_the_others_from_the_list(tmp_path, ca
 
 def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):
     line = ["run", "plain_vs_residual", "--arms=residual-20", "--config.seeds=1", "--config.train.steps=2"]
-    changes = ["--config.arms.residual-20.model.depth=8", "--config.data.placement=stream", "--config.data.pad_crop=1"]
+    changes = [
+        "--config.arms.residual-20.model.depth=8",
+        "--config.data.placement=stream",
+        "--config.augment.pad_crop=1",
+    ]
     status, _, errors = launch(*line, *changes)
     assert (status, errors) == (0, "")
     assert (tmp_path / "runs/plain_vs_residual/residual-20/seed-0/result.json").exists()
@@ -368,8 +372,8 @@ def test_imports_point_one_way_only():
     floors = [
         {"errors", "files", "imagenet"}, {"catalog", "config", "torch_pickle"},
         {"experiment_file", "overrides", "layers", "weight_files"},
-        {"models", "data", "losses", "optimizers", "schedules"},
-        {"training"}, {"study"}, {"analysis"}, {"commands"},
+        {"models", "data", "losses", "schedules"}, {"optimizers", "analysis"},
+        {"training"}, {"study"}, {"commands"},
     ]  # fmt: skip
     level = {room: i for i, rooms in enumerate(floors) for room in rooms}
     for path in (ROOT / "lib" / "canon").rglob("*.py"):

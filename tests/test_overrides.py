@@ -134,6 +134,6 @@ def test_no_text_ends_in_anything_but_a_value_of_the_type_or_a_user_error(text, 
 @given(key=st.text(max_size=12), text=st.text(max_size=12))
 def test_no_override_ends_in_anything_but_a_value_or_a_user_error(key, text):
     config = canon_config.default()
-    for name in (key, f"train.{key}", "train.steps", "figure.panels", "seeds", "data.flip"):
+    for name in (key, f"train.{key}", "train.steps", "figure.panels", "seeds", "augment.flip"):
         with contextlib.suppress(UserError):
             overrides.override(config, name, text)

@@ -1,7 +1,7 @@
 """The complete default config, locked: every field, its type and its meaning.
 
-An experiment file starts from `default()`, changes what it needs and returns it. The sections `model`, `optimizer` and
-`schedule` name an entry of a catalog and hold its arguments; which arguments there are, the entry says, and
+An experiment file starts from `default()`, changes what it needs and returns it. The sections `model`, `optimizer`,
+`schedule` and `loss` name an entry of a catalog and hold its arguments; which arguments there are, the entry says, and
 `canon.study.plan.complete` fills in those that the file leaves out.
 
 This file imports no jax, so that experiments can be listed without it.
@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from canon.errors import UserError
 
 # What these hold is checked by `canon.study.plan`, which knows the catalogs; the file may set any key in them.
-OPEN_SECTIONS = ("model", "optimizer", "schedule", "arms", "claims")
+OPEN_SECTIONS = ("model", "optimizer", "schedule", "loss", "arms", "claims")
 
 
 def default() -> ConfigDict:
@@ -39,6 +39,7 @@ def default() -> ConfigDict:
     config.model = ConfigDict({"name": "mlp"})
     config.optimizer = ConfigDict({"name": "momentum"})
     config.schedule = ConfigDict({"name": "constant"})
+    config.loss = ConfigDict({"name": "softmax_cross_entropy"})
 
     config.data = ConfigDict()
     config.data.source = "digits"  # `digits`, or the official name of a TFDS image-classification set
@@ -55,8 +56,22 @@ def default() -> ConfigDict:
     config.data.evaluation_scale = 256  # the shorter side before an evaluation's crop
     # 1: the centre; 10: four corners, centre and their mirror images. train.evaluation_batch_size counts each of them.
     config.data.evaluation_crops = 1
-    config.data.pad_crop = 0  # pixels of zero padding on each side, from which a crop of the old size is drawn
-    config.data.flip = False  # mirror half of the training images, left to right
+
+    # What happens to training images, in this order: see `canon.data.augment`. 0 leaves it out.
+    config.augment = ConfigDict()
+    config.augment.rotation = 0.0  # degrees at most, either way, in one resampling with the next three
+    config.augment.scale = 0.0  # each side grows or shrinks by this share at most
+    config.augment.shear = 0.0  # pixels at most by which a row moves for each row above it
+    config.augment.translation = 0.0  # pixels at most, along each axis
+    config.augment.scale_crop = 1.0  # the largest factor by which an image is enlarged before the old size is cut out
+    config.augment.brightness = 0.0  # added at most, either way, to values of 0 to 1
+    config.augment.contrast = 0.0  # the distance from the image's mean changes by this share at most
+    config.augment.colour = 0.0  # the distance from grey changes by this share at most
+    config.augment.lighting = 0.0  # deviation of the multiples of the colours' principal components
+    config.augment.pad_crop = 0  # pixels of padding on each side, from which a crop of the old size is drawn
+    config.augment.flip = False  # mirror half of the images, left to right
+    config.augment.erase = 0.0  # probability that a rectangle of an image is covered by noise
+    config.augment.mixup = 0.0  # α of the distribution of the weights by which two images are mixed
 
     config.train = ConfigDict()
     config.train.batch_size = 128
@@ -71,7 +86,7 @@ def default() -> ConfigDict:
 
     config.figure = ConfigDict()
     config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them
-    config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while every curve is above it
+    config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while a curve ends above it
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs
     config.claims = ConfigDict()  # name -> claim(...)

@@ -13,5 +13,6 @@ class UserError(ValueError):
 
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """The words `; did you mean X?` for the known word nearest to `word`, or nothing where none is near."""
-    nearest = difflib.get_close_matches(word, list(known), n=1)
-    return f"; did you mean {nearest[0]}?" if nearest else ""
+    known = {name.lower(): name for name in known}
+    nearest = difflib.get_close_matches(word.lower(), known, n=1)
+    return f"; did you mean {known[nearest[0]]}?" if nearest else ""

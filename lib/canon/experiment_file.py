@@ -29,6 +29,10 @@ def load(path: Path, argument: str = "") -> ConfigDict:
     module = importlib.util.module_from_spec(spec)
     try:
         spec.loader.exec_module(module)
+        if not callable(getattr(module, "get_config", None)):
+            raise UserError(
+                "an experiment file defines get_config(argument), which returns a config; this one does not"
+            )
         config = module.get_config(argument) if argument else module.get_config()
     except UserError as error:
         raise UserError(f"{path.name}: {error}") from error

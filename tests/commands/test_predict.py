@@ -177,7 +177,7 @@ def test_names_that_do_not_fit_the_classes_are_refused(refused, images, tmp_path
     file.write_text("cat\ndog\n")
     assert f"--classes {file} has 2 lines; the network has 1000 classes" in refused("--classes", file)
     assert f"--classes {file.parent} cannot be read" in refused("--classes", file.parent)
-    assert "cannot be read as text" in refused("--classes", next(iter(images)))
+    assert "it is no UTF-8 text" in refused("--classes", next(iter(images)))
     assert "--classes nowhere.txt cannot be read" in refused("--classes", "nowhere.txt")
 
 

@@ -4,6 +4,7 @@ import pytest
 from jax import numpy as jnp
 
 from canon.data import augment, crops, pipeline, preprocess
+from canon.data.augmentation import Augmentation
 from canon.data.sources import ArraySource
 from canon.errors import UserError
 
@@ -41,7 +42,7 @@ def test_statistics_do_not_depend_on_the_chunk(toy_source):
 
 
 def test_it_augments_with_a_key_and_not_without(toy_source):
-    prepare = jax.jit(preprocess.create(toy_source, "none", pad_crop=2, flip=True))
+    prepare = jax.jit(preprocess.create(toy_source, "none", Augmentation(pad_crop=2, flip=True)))
     batch = pipeline.create(toy_source, 16).batch(0, 0)
     plain = prepare(batch, None)
     augmented = prepare(batch, jax.random.key(0))
@@ -56,7 +57,9 @@ def test_crop_and_flip_draw_from_keys_of_their_own(toy_source):
     batch = whole_batch(toy_source)
     plain = preprocess.create(toy_source, "none")(batch, None)["image"]
     expected = augment.flip(flip_key, augment.pad_crop(crop_key, plain, 2))
-    np.testing.assert_array_equal(preprocess.create(toy_source, "none", 2, True)(batch, key)["image"], expected)
+    np.testing.assert_array_equal(
+        preprocess.create(toy_source, "none", Augmentation(pad_crop=2, flip=True))(batch, key)["image"], expected
+    )
 
 
 @pytest.fixture
@@ -102,7 +105,7 @@ def test_augmentation_sees_the_resized_images(colours):
     crop_key, flip_key = jax.random.split(key)
     batch = whole_batch(colours)
     plain = preprocess.create(colours, "none", image_size=24)(batch, None)["image"]
-    augmented = preprocess.create(colours, "none", 3, True, 24)(batch, key)["image"]
+    augmented = preprocess.create(colours, "none", Augmentation(pad_crop=3, flip=True), 24)(batch, key)["image"]
     np.testing.assert_array_equal(augmented, augment.flip(flip_key, augment.pad_crop(crop_key, plain, 3)))
 
 
@@ -129,7 +132,10 @@ def test_the_statistics_of_a_cropped_set_are_over_some_evenly_spaced_images(colo
     ("arguments", "reason"),
     [
         ({"normalize": "mean_image"}, "data.normalize=mean_image .*use imagenet, standardize or none"),
-        ({"normalize": "none", "pad_crop": 4}, "data.pad_crop does not go with data.crop"),
+        (
+            {"normalize": "none", "augmentation": Augmentation(pad_crop=4)},
+            "augment.pad_crop does not go with data.crop",
+        ),
     ],
 )
 def test_what_does_not_go_with_crops_is_refused(colours, cut, arguments, reason):
@@ -137,7 +143,13 @@ def test_what_does_not_go_with_crops_is_refused(colours, cut, arguments, reason)
         preprocess.create(colours, **arguments, crops=cut)
 
 
-@pytest.mark.parametrize("wrong", [{"normalize": "mean"}, {"normalize": "none", "pad_crop": -1}])
-def test_a_value_outside_its_range_is_refused(toy_source, wrong):
-    with pytest.raises(UserError, match="data"):
-        preprocess.create(toy_source, **wrong)
+def test_a_normalization_that_does_not_exist_is_refused(toy_source):
+    with pytest.raises(UserError, match="data.normalize must be one of .*, not 'mean'"):
+        preprocess.create(toy_source, "mean")
+
+
+@pytest.mark.parametrize("name", ["colour", "lighting"])
+def test_what_needs_colours_is_refused_for_grey_images(toy_source, name):
+    assert toy_source.image_shape[-1] != 3
+    with pytest.raises(UserError, match=f"augment.{name} is for images of 3 channels"):
+        preprocess.create(toy_source, "none", Augmentation(**{name: 0.1}))

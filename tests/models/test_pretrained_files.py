@@ -127,9 +127,9 @@ def test_variables_of_another_network_are_not_saved(small, tmp_path):
     _, variables, _ = small
     others = [pretrained.create("resnet34", num_classes=3), pretrained.create("resnet18", num_classes=4)]
     for model in others:
-        with pytest.raises(UserError, match="the variables are not those of this model"):
+        with pytest.raises(UserError, match="these are not the variables of this model"):
             pretrained.save(tmp_path / "weights.safetensors", model, variables)
-    with pytest.raises(UserError, match="the variables are not those of this model"):
+    with pytest.raises(UserError, match="these are not the variables of this model"):
         pretrained.to_torch(others[1], {"params": variables["params"]})
     assert not list(tmp_path.iterdir())
 

@@ -142,7 +142,7 @@ def test_no_seeds_is_refused(tiny_study, seeds):
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
-        ({"higher": "narow"}, "claim width speaks of the arm 'narow'; did you mean narrow"),
+        ({"higher": "narow"}, "claim width: no arm is called 'narow'; did you mean narrow"),
         ({"metric": "test/eror"}, "no metric 'test/eror'; did you mean test/error"),
         ({"metric": "validation/error"}, "no metric 'validation/error'"),
         ({"tolerance": -0.1}, "tolerance must be at least 0"),
@@ -180,5 +180,5 @@ def test_an_axis_that_cannot_be_drawn_is_refused(tiny_study, limit):
 
 def test_a_panel_of_an_unknown_arm_is_refused(tiny_study):
     tiny_study.figure.panels = (("narrow", "wid"),)
-    with pytest.raises(UserError, match="panels speaks of the arm 'wid'; did you mean wide"):
+    with pytest.raises(UserError, match="figure.panels: no arm is called 'wid'; did you mean wide"):
         plan.check_claims(tiny_study)

@@ -49,7 +49,7 @@ def test_lines_come_when_they_are_due(tiny_config, tmp_path):
     "model", [{"name": "mlp", "hidden": (8,), "dropout_rate": 0.2}, {"name": "cifar_resnet", "depth": 8}]
 )
 def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(tiny_config, tmp_path, model, stop):
-    built = build(tiny_config, model=model, data={"pad_crop": 1, "flip": True, "validation_examples": 100})
+    built = build(tiny_config, model=model, augment={"pad_crop": 1, "flip": True}, data={"validation_examples": 100})
     whole = loop.train(built, 0, tmp_path / "whole")
     with pytest.raises(loop.Interrupted, match=f"step {stop}"):
         loop.train(built, 0, tmp_path / "cut", should_stop=stop_after(stop))
@@ -70,7 +70,7 @@ def test_seeds_share_the_compiled_steps_and_differ_in_what_they_find(tiny_config
 
 
 def test_streaming_changes_nothing_in_a_run(tiny_config, tmp_path):
-    data = {"validation_examples": 100, "pad_crop": 1, "normalize": "standardize"}
+    data = {"validation_examples": 100, "normalize": "standardize"}
     results = [
         loop.train(build(tiny_config, data=data | {"placement": placement}), 0, tmp_path / placement)
         for placement in ("device", "stream")

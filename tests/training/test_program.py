@@ -6,8 +6,10 @@ import pytest
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
 
+from canon import config as canon_config
 from canon import imagenet
 from canon.data import crops
+from canon.data.augmentation import Augmentation
 from canon.data.pipeline import examples
 from canon.errors import UserError
 from canon.study import plan
@@ -23,6 +25,12 @@ CROPPED = {
 }
 
 
+AUGMENTATIONS = {
+    "rotation": 20.0, "scale": 0.2, "shear": 0.2, "translation": 1.0, "scale_crop": 1.5, "brightness": 0.2,
+    "contrast": 0.3, "pad_crop": 2, "flip": True, "erase": 0.5, "mixup": 1.0,
+}  # fmt: skip
+
+
 def build(config, **changes):
     return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
 
@@ -32,13 +40,27 @@ def loss_of_one_step(built, seed=0):
     return float(metrics["loss"].compute())
 
 
-@pytest.mark.parametrize("changes", [{"pad_crop": 2}, {"flip": True}, {"normalize": "standardize"}])
-def test_what_the_data_section_asks_for_reaches_the_step(tiny_config, changes):
-    assert loss_of_one_step(build(tiny_config)) != loss_of_one_step(build(tiny_config, data=changes))
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"data": {"normalize": "standardize"}},
+        *({"augment": {name: value}} for name, value in AUGMENTATIONS.items()),
+    ],
+    ids=str,
+)
+def test_what_the_config_asks_for_reaches_the_step(tiny_config, changes):
+    assert loss_of_one_step(build(tiny_config)) != loss_of_one_step(build(tiny_config, **changes))
+
+
+def test_every_augmentation_is_a_field_of_the_config_and_off_by_default():
+    asked = canon_config.default().augment.to_dict()
+    assert Augmentation(**asked) == Augmentation()
+    assert asked == {field.name: field.default for field in dataclasses.fields(Augmentation)}
+    assert {*AUGMENTATIONS, "colour", "lighting"} == asked.keys()  # these two want colours
 
 
 def test_evaluation_sees_the_images_as_they_are(tiny_config):
-    plain, augmented = build(tiny_config), build(tiny_config, data={"pad_crop": 2, "flip": True})
+    plain, augmented = build(tiny_config), build(tiny_config, augment={"pad_crop": 2, "flip": True})
     assert loop.evaluate(plain, plain.init(0), "test") == loop.evaluate(augmented, augmented.init(0), "test")
 
 
@@ -105,7 +127,10 @@ def test_building_compiles_nothing(tiny_config):
         ({"data": CROPPED | {"evaluation_scale": 31}}, "data.evaluation_scale"),
         ({"data": CROPPED | {"crop_scales": (48, 36)}}, "data.crop_scales"),
         ({"data": CROPPED | {"placement": "device"}}, "data.placement=device"),
-        ({"data": CROPPED | {"pad_crop": 1}}, "data.pad_crop"),
+        ({"data": CROPPED, "augment": {"pad_crop": 1}}, "augment.pad_crop"),
+        ({"augment": {"erase": 1.5}}, "augment.erase must be at most 1, not 1.5"),
+        ({"augment": {"lighting": 0.1}}, "augment.lighting is for images of 3 channels, not 1"),
+        ({"loss": {"name": "softmax_cross_entropy", "label_smoothing": 1.0}}, "label_smoothing must be"),
         ({"data": CROPPED | {"normalize": "mean_image"}}, "data.normalize=mean_image"),
         ({"data": CROPPED | {"normalize": "imagenet"}}, "data.normalize=imagenet is for images of 3 channels"),
         ({"data": {"test_split": "x"}}, "train and test, not 'x'"),
@@ -130,7 +155,7 @@ def test_an_evaluation_batch_counts_every_crop_of_an_image(tiny_config):
 
 
 def test_small_images_feed_a_network_that_needs_larger_ones(tiny_config):
-    built = build(tiny_config, data={"image_size": 20, "flip": True})
+    built = build(tiny_config, data={"image_size": 20}, augment={"flip": True})
     state = built.init(0)
     assert state.params["hidden1"]["kernel"].shape[0] == 20 * 20
     assert built.pipelines["train"].arrays["image"].shape == (1437, 8, 8, 1)
@@ -143,7 +168,9 @@ def photograph_config(tiny_config, photographs):
     """A run on photographs of different sizes, 4 steps with batches of 8, evaluated on ten crops."""
     data = CROPPED | {"source": "canon_photographs", "data_dir": photographs, "test_split": "validation"}
     train = {"batch_size": 8, "steps": 4, "evaluation_batch_size": 30}
-    return plan.merge(tiny_config, ConfigDict({"data": data | {"normalize": "imagenet", "flip": True}, "train": train}))
+    return plan.merge(
+        tiny_config, ConfigDict({"data": data | {"normalize": "imagenet"}, "augment": {"flip": True}, "train": train})
+    )
 
 
 def test_a_convolutional_network_trains_on_photographs(photograph_config, tmp_path):

@@ -6,6 +6,7 @@ from jax import numpy as jnp
 
 from canon import models, optimizers
 from canon.data import pipeline, preprocess
+from canon.data.augmentation import Augmentation
 from canon.training.state import initial_state
 from canon.training.step import make_evaluation_step, make_train_step
 from canon.training.task import Classification
@@ -16,7 +17,7 @@ def parts(toy_source):
     task = Classification(models.create("mlp", hidden=(16,), dropout_rate=0.3, num_classes=4))
     schedule = optax.linear_schedule(0.1, 0.0, 10)
     optimizer = optimizers.create("momentum", learning_rate=schedule, weight_decay=0.01)
-    prepare = preprocess.create(toy_source, "none", pad_crop=1, flip=True)
+    prepare = preprocess.create(toy_source, "none", Augmentation(pad_crop=1, flip=True))
     batches = pipeline.create(toy_source, 16)
     step = jax.jit(make_train_step(task, optimizer, schedule, prepare))
     evaluate = jax.jit(make_evaluation_step(task, prepare))
@@ -92,7 +93,7 @@ def test_augmentation_and_model_draw_from_keys_of_their_own(parts, toy_source):
     state, batch = begin(0), batches.batch(0, 0)
     augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(0), 0))
     task = Classification(models.create("mlp", hidden=(16,), dropout_rate=0.3, num_classes=4))
-    seen = preprocess.create(toy_source, "none", pad_crop=1, flip=True)(batch, augment_key)
+    seen = preprocess.create(toy_source, "none", Augmentation(pad_crop=1, flip=True))(batch, augment_key)
     expected, _ = task.loss(state.params, {}, seen, model_key, train=True)
     np.testing.assert_allclose(step(state, batch)[1]["loss"].compute(), expected, rtol=1e-5)
 

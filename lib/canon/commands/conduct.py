@@ -60,7 +60,8 @@ def conduct(
 
     runs = [run for run in runs if run.arm in chosen]
     print(config.title or experiment.name)
-    print(f"{len(chosen)} arms × {config.seeds} seeds = {len(runs)} runs, in {directory}", flush=True)
+    counts = _count(len(chosen), "arm"), _count(config.seeds, "seed"), _count(len(runs), "run")
+    print(f"{counts[0]} × {counts[1]} = {counts[2]}, in {directory}", flush=True)
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
@@ -93,6 +94,10 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
                 f"set it for an arm: --config.arms.{next(iter(config.arms))}.{key}=VALUE"
             )
     return config
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _choose(text: str | None, config: ConfigDict) -> list[str]:

@@ -19,12 +19,21 @@ def read_arguments(name: str, given: list[str]) -> dict[str, Any]:
     for text in remaining:
         key, equals, value = text.removeprefix("--").partition("=")
         if not text.startswith("--") or key not in known:
-            nearest = did_you_mean(key, known)
-            raise UserError(f"model {name} has no argument {key!r}{nearest} (it has: {', '.join(known)})")
+            hint = "" if text.startswith("-") else "; arguments begin with --, and a command takes one model"
+            raise UserError(
+                f"model {name} has no argument {key!r}{did_you_mean(key, known)}{hint} (it has: {', '.join(known)})"
+            )
         if not equals:
             value = next(remaining, "")
         values[key] = read(f"--{key}", value, known[key])
     return values
+
+
+def describe(value: Any) -> str:
+    """A value as a command line takes it."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(map(str, value)) if isinstance(value, tuple) else str(value)
 
 
 def read_shape(text: str) -> tuple[int, int, int]:

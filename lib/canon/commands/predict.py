@@ -64,7 +64,8 @@ def _class_names(file: str | None, num_classes: int) -> list[str]:
     try:
         names = Path(file).read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise UserError(f"--classes {file} cannot be read as text: {error}") from error
+        reason = error.strerror if isinstance(error, OSError) else "it is no UTF-8 text"
+        raise UserError(f"--classes {file} cannot be read: {reason}") from error
     if len(names) != num_classes:
         raise UserError(f"--classes {file} has {len(names)} lines; the network has {num_classes} classes")
     return names

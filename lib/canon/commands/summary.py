@@ -11,7 +11,8 @@ DESCRIPTION = """Prints a network layer by layer, and what it costs on one image
     launch.py summary vgg16
     launch.py summary cifar_resnet --depth=56 --input=32x32x3
 
-Every argument of the model can be given: --num_classes=10, --dtype=bfloat16. Without a name: the models there are.
+Every argument of the model can be given: --num_classes=10, --dtype=bfloat16; MODEL --help lists them. Without a name:
+the models there are.
 
 activations     numbers in a layer's output, and their memory; rectifiers and dropout work in place
 multiply-adds   of convolutions and dense layers; a product and a sum count as one, as in papers
@@ -24,15 +25,25 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser = command_line.Parser("summary", DESCRIPTION)
     parser.add_argument("model", nargs="?", metavar="MODEL", help="a model's name; none lists them")
     parser.add_argument("--input", metavar="HxWxC", help="the image (default: that of the model's paper)")
+    if wants_help := {"-h", "--help"} & set(arguments):
+        arguments = [a for a in arguments if a not in wants_help]
     options, rest = parser.parse_known_args(arguments)
+    if wants_help and options.model is None:
+        parser.print_help()
+        return 0
 
     from canon import models
-    from canon.commands.model_arguments import read_arguments, read_shape
+    from canon.commands.model_arguments import describe, read_arguments, read_shape
 
     if options.model is None:
         if rest:
             raise UserError(f"summary takes a model's name before {rest[0]} (there are: {', '.join(models.names())})")
         print("\n".join(models.names()))
+        return 0
+    if wants_help:
+        known = models.arguments(options.model)
+        print(f"arguments of {options.model}, with their defaults:")
+        print("\n".join(f"  --{argument}={describe(default)}" for argument, default in known.items()))
         return 0
     model = models.create(options.model, **read_arguments(options.model, rest))
     shape = read_shape(options.input) if options.input is not None else model.native_shape
@@ -92,7 +103,7 @@ def _times(shape: tuple[int, ...]) -> str:
 
 
 def _bytes(count: int) -> str:
-    for unit, size in (("MB", 1e6), ("kB", 1e3)):
+    for unit, size in (("TB", 1e12), ("GB", 1e9), ("MB", 1e6), ("kB", 1e3)):
         if count >= size:
             return f"{count / size:.1f} {unit}"
     return f"{count} B"

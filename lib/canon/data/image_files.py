@@ -21,7 +21,9 @@ def read(path: Path | str) -> np.ndarray:
     path = Path(path)
     try:
         if not path.is_file():
-            raise UserError(f"there is no image {path}")
+            raise UserError(
+                f"{path} is a folder; name the images in it" if path.is_dir() else f"there is no image {path}"
+            )
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # of many pixels, where the bound below is the stricter one; of opacity
             with Image.open(path) as image:

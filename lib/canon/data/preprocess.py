@@ -1,6 +1,6 @@
 """From a batch as it is stored to what the network sees: gathered, normalised, resized, augmented; inside the step."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from functools import partial
 
 import jax
@@ -9,6 +9,7 @@ from jax import numpy as jnp
 
 from canon import imagenet
 from canon.data import augment
+from canon.data.augmentation import Augmentation
 from canon.data.crops import Crops
 from canon.data.pipeline import Batch, examples, read_ahead
 from canon.data.sources import Source, stack
@@ -27,16 +28,37 @@ def statistics(source: Source, chunk: int = 100, crops: Crops | None = None) -> 
 
     With `crops` they are over what an evaluation sees of at most 10,000 images, evenly spaced in the source.
     """
-    size = len(source) if crops is None else min(len(source), _MOST_DECODED)
-    indices = range(size) if crops is None else [i * len(source) // size for i in range(size)]
-    crop = None if crops is None else lambda _, image: crops.evaluation(image)
-    chunks = [indices[start : start + chunk] for start in range(0, size, chunk)]
-    total = squares = np.uint64(0)  # whole numbers, so that the sums are exact
-    for images, _ in read_ahead([partial(stack, source, some, crop) for some in chunks], crops):
+    size, total, squares = 0, np.uint64(0), np.uint64(0)  # whole numbers, so that the sums are exact
+    for images in _chunks(source, chunk, crops):
+        size += len(images)
         total = total + images.sum(axis=0, dtype=np.uint64)
         squares = squares + np.square(images, dtype=np.uint32).sum(axis=0, dtype=np.uint64)
     mean = total / (255 * size)
     return mean, np.sqrt(np.maximum(squares / (255**2 * size) - np.square(mean), 0.0))
+
+
+def colour_covariance(source: Source, crops: Crops | None = None) -> np.ndarray:
+    """The covariance of the colours of all pixels, in units of 0 to 1: `[channels, channels]` float64.
+
+    Over the images that `statistics` is over.
+    """
+    pixels = total = products = 0
+    for images in _chunks(source, 100, crops):
+        colours = images.reshape(-1, images.shape[-1]) / 255
+        pixels += len(colours)
+        total = total + colours.sum(axis=0)
+        products = products + colours.T @ colours
+    mean = total / pixels
+    return products / pixels - np.outer(mean, mean)
+
+
+def _chunks(source: Source, chunk: int, crops: Crops | None) -> Iterator[np.ndarray]:
+    size = len(source) if crops is None else min(len(source), _MOST_DECODED)
+    indices = range(size) if crops is None else [i * len(source) // size for i in range(size)]
+    crop = None if crops is None else lambda _, image: crops.evaluation(image)
+    chunks = [indices[start : start + chunk] for start in range(0, size, chunk)]
+    for images, _ in read_ahead([partial(stack, source, some, crop) for some in chunks], crops):
+        yield images
 
 
 def scale_and_offset(source: Source, normalize: str, crops: Crops | None = None) -> tuple[np.ndarray, np.ndarray]:
@@ -92,8 +114,7 @@ def resize(images: jax.Array, size: int) -> jax.Array:
 def create(
     source: Source,
     normalize: str,
-    pad_crop: int = 0,
-    flip: bool = False,
+    augmentation: Augmentation = Augmentation(),
     image_size: int = 0,
     crops: Crops | None = None,
 ) -> Preprocess:
@@ -102,28 +123,40 @@ def create(
     Args:
       source: the training examples.
       normalize: see `scale_and_offset`.
-      pad_crop: pixels of zero padding around a random crop, after normalisation; 0 for none.
-      flip: mirror half of the images.
+      augmentation: of training images.
       image_size: pixels of a side, to which the images are resized here; 0 for none.
       crops: how the source's images are cropped before they come here, where they are.
 
     Raises:
       UserError: a value is outside its range, or does not go with another.
     """
-    if pad_crop < 0:
-        raise UserError(f"data.pad_crop must be at least 0, not {pad_crop}")
-    if pad_crop and crops is not None:
-        raise UserError("data.pad_crop does not go with data.crop: either of them cuts a random crop; set it to 0")
+    if augmentation.pad_crop and crops is not None:
+        raise UserError("augment.pad_crop does not go with data.crop: either of them cuts a random crop; set it to 0")
+    if (augmentation.colour or augmentation.lighting) and source.image_shape[-1] != 3:
+        name = "colour" if augmentation.colour else "lighting"
+        raise UserError(f"augment.{name} is for images of 3 channels, not {source.image_shape[-1]}")
     scale, offset = scale_and_offset(source, normalize, crops)
+    components = augment.colour_components(colour_covariance(source, crops)) if augmentation.lighting else None
+    if components is not None:
+        components = components.astype(np.float32)
+
+    def network_input(images: jax.Array) -> jax.Array:
+        # Normalised first: a resize is linear, so this resizes the mean image as it does the images.
+        return resize(images * scale + offset, image_size if crops is None else 0)
 
     def preprocess(batch: Batch, key: jax.Array | None) -> dict[str, jax.Array]:
         batch = examples(batch)
-        # Normalised first: a resize is linear, so this resizes the mean image as it does the images.
-        images = resize(batch["image"].astype(jnp.float32) * scale + offset, image_size if crops is None else 0)
-        if key is not None:
-            crop_key, flip_key = jax.random.split(key)
-            images = augment.pad_crop(crop_key, images, pad_crop) if pad_crop else images
-            images = augment.flip(flip_key, images) if flip else images
-        return batch | {"image": images}
+        images = batch["image"].astype(jnp.float32)
+        if key is None:
+            return batch | {"image": network_input(images)}
+
+        def noise(key: jax.Array) -> jax.Array:
+            return network_input(jax.random.uniform(key, images.shape, maxval=255.0))
+
+        seen = images
+        if augmentation.changes_pixels:
+            seen = augmentation.before_normalization(key, images / 255, components) * 255
+        seen = augmentation.after_normalization(key, network_input(seen), noise)
+        return augmentation.mix(key, batch | {"image": seen}, source.num_classes)
 
     return preprocess

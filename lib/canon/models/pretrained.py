@@ -122,8 +122,8 @@ def from_torch(model: nn.Module, tensors: Mapping[str, np.ndarray]) -> Variables
     if kinds:
         problems.append(f"not of type float32: {_list(kinds)}")
     if problems:
-        if isinstance(model, VGG) and not model.batch_norm and any(key.endswith("running_mean") for key in tensors):
-            problems.append("they are of the form with batch normalisation: batch_norm=true")
+        if isinstance(model, VGG) and tensors.keys() == _keys(model.clone(batch_norm=not model.batch_norm)):
+            problems.append(f"they are of its form with --batch_norm={str(not model.batch_norm).lower()}")
         raise UserError("; ".join(problems))
     return unflatten_dict(
         {path: place.to_ours(np.asarray(tensors[place.key], np.float32)) for path, place in places.items()}
@@ -138,8 +138,17 @@ def to_torch(model: nn.Module, variables: Mapping[str, Any]) -> dict[str, np.nda
     """
     places = _places(model)
     arrays = flatten_dict(dict(variables))
-    if arrays.keys() != places.keys() or any(arrays[path].shape != place.ours_shape for path, place in places.items()):
-        raise UserError("the variables are not those of this model")
+    wrong = [
+        f"{'/'.join(path)} {arrays[path].shape if path in arrays else 'missing'}, not {place.ours_shape}"
+        for path, place in places.items()
+        if path not in arrays or arrays[path].shape != place.ours_shape
+    ]
+    wrong += [f"{'/'.join(path)}, which it has not" for path in arrays.keys() - places.keys()]
+    if wrong:
+        height, width, channels = model.native_shape
+        raise UserError(
+            f"these are not the variables of this model, made for images of {height}×{width}×{channels}: {_list(wrong)}"
+        )
     return {place.key: place.to_theirs(np.asarray(arrays[path])) for path, place in places.items()}
 
 
@@ -177,6 +186,10 @@ class _Place:
 
 
 _LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
+
+
+def _keys(model: nn.Module) -> set[str]:
+    return {place.key for place in _places(model).values()}
 
 
 def _places(model: nn.Module) -> dict[tuple[str, ...], _Place]:

@@ -44,7 +44,7 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
             axes.legend(frameon=False, loc="upper right")
     ends = [line.get_ydata()[-1] for axes in all_axes for line in axes.lines]
     # A limit that suits the whole training would show nothing of its beginning.
-    all_axes[0].set_ylim(0, config.figure.error_limit if ends and min(ends) < config.figure.error_limit else 100)
+    all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
     all_axes[0].set_ylabel("error (%)")
     figure.suptitle(
         "dashed: training error (mini-batches) · bold: test error · bands: lowest to highest seed",

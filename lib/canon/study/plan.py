@@ -15,19 +15,21 @@ from ml_collections.config_dict import placeholder
 from canon import catalog, overrides
 from canon import config as canon_config
 from canon.errors import UserError, did_you_mean
+from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
 
-# The sections that name an entry of a catalog: the catalog, and the argument that the program gives, not the config.
+# The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
 NAMED_SECTIONS = {
-    "model": (MODELS, "num_classes"),
-    "optimizer": (OPTIMIZERS, "learning_rate"),
-    "schedule": (SCHEDULES, "steps"),
+    "model": (MODELS, ("num_classes",)),
+    "optimizer": (OPTIMIZERS, ("learning_rate",)),
+    "schedule": (SCHEDULES, ("steps",)),
+    "loss": (LOSSES, ("outputs", "labels")),
 }
 
 # The fields that a single run is made of. The others describe the study.
-RUN_FIELDS = (*NAMED_SECTIONS, "data", "train", "parallel")
+RUN_FIELDS = (*NAMED_SECTIONS, "data", "augment", "train", "parallel")
 
 # An arm's name is a folder's name, in the workdir and in the report.
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
@@ -60,7 +62,7 @@ def _complete_section(kind: str, given: ConfigDict) -> ConfigDict:
     if not isinstance(given.get("name"), str):
         raise UserError(f"config.{kind} needs a name, one of {', '.join(sorted(table))}")
     factory = catalog.look_up(kind, table, given["name"])
-    known = {a: _field(factory, a, value) for a, value in catalog.arguments(factory).items() if a != own}
+    known = {a: _field(factory, a, value) for a, value in catalog.arguments(factory).items() if a not in own}
     section = ConfigDict({"name": given["name"], **known})
     for argument in given:
         if argument not in section:
@@ -97,8 +99,8 @@ def _set(section: ConfigDict, key: str, value: Any, dotted: str) -> None:
 def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDict:
     """A copy of the complete `config` with the fields of `changes`, which may be nested as it is.
 
-    Where `changes` names another model, optimizer or schedule than the config does, that section starts afresh from
-    the defaults of the one it names: the arguments of the old one mean nothing to it.
+    Where `changes` names another model, optimizer, schedule or loss than the config does, that section starts afresh
+    from the defaults of the one it names: the arguments of the old one mean nothing to it.
 
     Raises:
       UserError: a field does not exist, or a value is not of its type.
@@ -127,8 +129,8 @@ def merge(config: ConfigDict, changes: ConfigDict, prefix: str = "") -> ConfigDi
 def override(config: ConfigDict, key: str, text: str) -> ConfigDict:
     """A copy of the complete `config` with the field `key` set to `text`, as a command line gives them.
 
-    Besides plain fields it knows the name of a model, optimizer or schedule (see `merge`), and `arms.ARM.FIELD`, where
-    the field may be any that a run has, whether the arm changed it before or not.
+    Besides plain fields it knows the name of a model, optimizer, schedule or loss (see `merge`), and `arms.ARM.FIELD`,
+    where the field may be any that a run has, whether the arm changed it before or not.
 
     Raises:
       UserError: there is no such field or arm, or the text is not of the field's type.
@@ -206,9 +208,7 @@ def check_claims(config: ConfigDict) -> None:
             canon_config.check_value(f"claim {name}: {field}", claim[field], template[field])
         for arm in (claim.higher, claim.lower):
             if arm not in config.arms:
-                raise UserError(
-                    f"claim {name} speaks of the arm {arm!r}{did_you_mean(arm, config.arms)}, which is none"
-                )
+                raise UserError(f"claim {name}: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
         if claim.metric not in metrics:
             raise UserError(
                 f"claim {name}: no metric {claim.metric!r}{did_you_mean(claim.metric, metrics)} "
@@ -220,7 +220,6 @@ def check_claims(config: ConfigDict) -> None:
         canon_config.check_value("config.figure.panels", (panel,), (("",),))
         for arm in panel:
             if arm not in config.arms:
-                nearest = did_you_mean(arm, config.arms)
-                raise UserError(f"config.figure.panels speaks of the arm {arm!r}{nearest}, which is none")
+                raise UserError(f"config.figure.panels: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
     if not 0 < config.figure.error_limit <= 100:
         raise UserError(f"config.figure.error_limit must be above 0 and at most 100, not {config.figure.error_limit}")

@@ -52,7 +52,13 @@ def means(metrics: list[Metrics], prefix: str = "") -> dict[str, float]:
 def classification_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
     """1 where the largest logit is not the label's, or any logit is not finite; else 0: `[batch]` float32.
 
-    A network that has diverged predicts nothing: by this its error is 1, whatever an argmax over NaN returns.
+    A network that has diverged predicts nothing: by this its error is 1, whatever an argmax over NaN returns. Labels
+    are integers `[batch]`, or probabilities `[batch, num_classes]`: then it is the probability that the class with the
+    largest logit is not the one.
     """
-    right = (logits.argmax(axis=-1) == labels) & jnp.isfinite(logits).all(axis=-1)
-    return 1.0 - right.astype(jnp.float32)
+    chosen = logits.argmax(axis=-1)
+    if labels.ndim == logits.ndim:
+        right = jnp.take_along_axis(labels, chosen[..., None], axis=-1)[..., 0].astype(jnp.float32)
+    else:
+        right = (chosen == labels).astype(jnp.float32)
+    return 1.0 - jnp.where(jnp.isfinite(logits).all(axis=-1), right, 0.0)

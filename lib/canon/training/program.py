@@ -8,9 +8,10 @@ import jax
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
-from canon import models, optimizers, schedules
+from canon import losses, models, optimizers, schedules
 from canon.data import crops, preprocess, sources
 from canon.data import pipeline as pipelines
+from canon.data.augmentation import Augmentation
 from canon.data.crops import Crops
 from canon.data.pipeline import Pipeline
 from canon.data.sources import Source
@@ -99,9 +100,9 @@ def _pipelines(data: FrozenConfigDict, batch_size: int, mesh: Mesh) -> dict[str,
 
 
 @functools.lru_cache(maxsize=4)
-def _preprocess(data: FrozenConfigDict) -> preprocess.Preprocess:
+def _preprocess(data: FrozenConfigDict, augmentation: Augmentation) -> preprocess.Preprocess:
     train = _splits(data)["train"]
-    return preprocess.create(train, data.normalize, data.pad_crop, data.flip, data.image_size, _crops(data, "train"))
+    return preprocess.create(train, data.normalize, augmentation, data.image_size, _crops(data, "train"))
 
 
 def _check(train: ConfigDict) -> None:
@@ -124,13 +125,14 @@ def build(config: ConfigDict) -> Program:
         _crops(data, split)
     splits = _splits(data)
     num_classes = splits["train"].num_classes
-    task = Classification(models.create(**config.model, num_classes=num_classes))
+    model = models.create(**config.model, num_classes=num_classes)
+    task = Classification(model, losses.create(**config.loss, num_classes=num_classes))
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
 
     batches = _pipelines(data, config.train.batch_size, mesh)
-    prepare = _preprocess(data)
+    prepare = _preprocess(data, Augmentation(**config.augment))
     example = batches["train"].batch(seed=0, step=0)
     seen = jax.eval_shape(lambda batch: prepare(batch, None), example)
 
