@@ -30,7 +30,8 @@ def test_an_experiment_is_written_in_twenty_lines(tmp_path):
     (tmp_path / "width.py").write_text(code)
     config = plan.complete(experiment_file.load(tmp_path / "width.py"))
     plan.check_claims(config)
-    assert set(runner.build_programs(config)) == {"narrow", "wide"}
+    runner.Programs(config, tmp_path / "w").check(config.arms)
+    assert set(config.arms) == {"narrow", "wide"}
 
 
 def test_the_readme_is_finished():

@@ -18,7 +18,7 @@ from ml_collections import ConfigDict
 from canon.errors import UserError
 
 # What these hold is checked by `canon.study.plan`, which knows the catalogs; the file may set any key in them.
-OPEN_SECTIONS = ("model", "optimizer", "schedule", "loss", "arms", "claims")
+OPEN_SECTIONS = ("model", "optimizer", "schedule", "loss", "arms", "candidates", "claims")
 
 
 def default() -> ConfigDict:
@@ -45,8 +45,10 @@ def default() -> ConfigDict:
     config.data.source = "digits"  # `digits`, or the official name of a TFDS image-classification set
     config.data.data_dir = ""  # where TFDS finds prepared sets; empty: TFDS_DATA_DIR, or else TFDS's own default
     config.data.train_split = "train"
-    config.data.test_split = "test"
+    config.data.test_split = "test"  # empty: none is looked at
     config.data.validation_examples = 0  # held out of the training split, the same ones for every seed
+    config.data.folds = 0  # or the training split is cut into so many parts, of which one is held out
+    config.data.fold = 0  # which
     config.data.placement = "auto"  # `device` (resident), `stream` (read by Grain), `auto` (resident where it fits)
     # `mean_image` (per pixel, subtracted), `standardize` (per channel), `imagenet` (its published statistics), `none`
     config.data.normalize = "mean_image"
@@ -80,6 +82,11 @@ def default() -> ConfigDict:
     config.train.evaluate_every = 1000  # steps between two evaluations on validation and test
     config.train.checkpoint_every = 1000  # steps between two checkpoints
     config.train.evaluation_batch_size = 500
+    # A share of errors: `steps_to_target` is the first recorded step whose mini-batch error, a mean since the line
+    # before, is no larger; 0 for none.
+    config.train.target_error = 0.0
+    config.train.stop_at_target = False  # end the run there
+    config.train.watch = ("",)[:0]  # what else to record: `activity` of nonlinearities, `gradients` of each layer
 
     config.parallel = ConfigDict()
     config.parallel.devices = 1  # the batch is split evenly over them; 0: all there are
@@ -89,6 +96,11 @@ def default() -> ConfigDict:
     config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while a curve ends above it
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs
+    # name -> fields: each arm takes the candidate that is best in trials, before its runs begin; see `canon.sweep`
+    config.candidates = ConfigDict()
+    config.selection = ConfigDict()
+    config.selection.folds = 0  # trials of each candidate, by cross-validation; 0: one, on data.validation_examples
+    config.selection.metric = "validation/error"  # the candidate whose trials have the lowest mean is taken
     config.claims = ConfigDict()  # name -> claim(...)
     config.lock()
     for section in OPEN_SECTIONS:
@@ -103,6 +115,7 @@ def claim(
     lower: str,
     metric: str = "train/error",
     tolerance: float = 0.0,
+    ratio: bool = False,
     published: str = "",
     source: str = "",
 ) -> ConfigDict:
@@ -112,9 +125,12 @@ def claim(
       statement: the claim in words.
       higher: the arm whose metric the claim says is larger.
       lower: the arm whose metric it says is smaller.
-      metric: a key of a run's final metrics, such as `train/error` or `test/loss`.
+      metric: of a run: `train/error`, `test/loss` and the like are over whole splits at the end; `steps_to_target` is
+        when the training error first was `train.target_error` (the length of the run, where it never was); `batch/NAME`
+        is anything that was recorded at the last step, and `first/NAME` at the first recorded one.
       tolerance: at 0 the claim is metric(higher) - metric(lower) > 0. Above 0 it is "`lower` is not worse": the
         difference is larger than -tolerance, in the metric's own unit (0.01 is one point of an error rate).
+      ratio: compare by the ratio of the two metrics in place of their difference, in the geometric mean.
       published: the numbers of the paper.
       source: where the paper has them.
     """
@@ -125,6 +141,7 @@ def claim(
             "higher": higher,
             "lower": lower,
             "tolerance": float(tolerance),
+            "ratio": ratio,
             "published": published,
             "source": source,
         }

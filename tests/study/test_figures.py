@@ -38,7 +38,7 @@ def test_a_run_that_diverged_stays_on_the_figure_at_100_percent(tiny_study, tmp_
     record(tiny_study, tmp_path, "wide", 1, [{"step": 3, "batch/error": 0.3}, {"step": 6, "batch/error": 0.9}])
     record(tiny_study, tmp_path, "wide", 2, [{"step": 3, "test/error": 0.4}, {"step": 6, "test/error": 0.4}])
     diverged = next(run for run in plan.runs(tiny_study, tmp_path) if (run.arm, run.seed) == ("wide", 1))
-    results.write_result(diverged.directory, results.diverged(5, ["train", "test"], 1.0, 1.0))
+    results.write_result(diverged.directory, results.diverged(5, [], ["train", "test"], 1.0, 1.0, tiny_study.train))
     axes = figures.learning_curves(tiny_study, tmp_path).axes[0]
     dashed, bold = sorted(axes.lines, key=lambda line: line.get_linewidth())
     np.testing.assert_allclose(dashed.get_xydata(), [[3, 20], [6, 55], [9, 55], [12, 55]])

@@ -38,7 +38,7 @@ def trained(tiny_study, tmp_path):
     study = Study("toy", "", tiny_study, None, "launch.py run toy --config.title='<i>'")
     workdir.create(tmp_path / "w", study)
     watcher = Watcher()
-    runner.run(runs(tiny_study, tmp_path / "w"), runner.build_programs(tiny_study), watcher)
+    runner.run(runs(tiny_study, tmp_path / "w"), runner.Programs(tiny_study, tmp_path / "w").build, watcher)
     return study, tmp_path / "w", watcher
 
 
@@ -93,7 +93,7 @@ def test_the_observer_is_told_of_every_run_in_order(trained):
 def test_runs_that_have_ended_are_skipped(trained, tiny_study):
     _, folder, _ = trained
     watcher = Watcher()
-    runner.run(runs(tiny_study, folder), {}, watcher)
+    runner.run(runs(tiny_study, folder), None, watcher)
     assert {told[0] for told in watcher.told} == {"began", "ended"}
 
 

@@ -24,10 +24,16 @@ class Watcher:
 
 def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
     planned, watcher = runs(tiny_study, tmp_path), Watcher()
+    programs = runner.Programs(tiny_study, tmp_path)
     with pytest.raises(Interrupted):
-        runner.run(planned, runner.build_programs(tiny_study), watcher, should_stop=lambda: bool(watcher.ended))
+        runner.run(planned, programs.build, watcher, should_stop=lambda: bool(watcher.ended))
     assert watcher.began == watcher.ended == planned[:1]
 
 
-def test_programs_are_built_for_the_arms_that_are_wanted(tiny_study):
-    assert set(runner.build_programs(tiny_study, {"wide"})) == {"wide"}
+def test_runs_of_one_arm_share_a_program(tiny_study, tmp_path):
+    programs = runner.Programs(tiny_study, tmp_path)
+    programs.check({"wide"})
+    built = [(run.arm, programs.build(run)) for run in runs(tiny_study, tmp_path)]
+    for arm, program in built:
+        for other, another in built:
+            assert (program is another) == (arm == other)

@@ -61,7 +61,9 @@ def test_the_file_says_all_that_a_reader_must_know(study, tmp_path):
 
 
 def test_a_diverged_run_counts_as_wrong_on_everything(study, tmp_path):
-    put(study.config, tmp_path, "narrow", [results.diverged(3, ["train", "test"], 1.0, 1.0)] * 3)
+    put(
+        study.config, tmp_path, "narrow", [results.diverged(3, [], ["train", "test"], 1.0, 1.0, study.config.train)] * 3
+    )
     put(study.config, tmp_path, "wide", [0.1, 0.12, 0.1])
     content = verdict.conclude(study, tmp_path)
     assert content["claims"]["width"]["verdict"] == "reproduced"
@@ -73,7 +75,9 @@ def test_a_diverged_run_counts_as_wrong_on_everything(study, tmp_path):
 def test_a_loss_that_diverged_has_no_mean_and_is_judged_by_signs(study, tmp_path):
     study.config.claims.width.metric = "test/loss"
     study.config.seeds = 6
-    put(study.config, tmp_path, "narrow", [results.diverged(3, ["train", "test"], 1.0, 1.0)] * 6)
+    put(
+        study.config, tmp_path, "narrow", [results.diverged(3, [], ["train", "test"], 1.0, 1.0, study.config.train)] * 6
+    )
     put(study.config, tmp_path, "wide", [0.1] * 6)
     claim = verdict.conclude(study, tmp_path)["claims"]["width"]
     assert (claim["paired_difference"], claim["interval_95"], claim["verdict"]) == (None, None, "reproduced")

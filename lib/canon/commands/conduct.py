@@ -13,7 +13,7 @@ from canon.commands.arguments import Experiment
 from canon.commands.progress import Progress
 from canon.commands.signals import StopSignals
 from canon.errors import UserError
-from canon.study import plan, report, runner, workdir
+from canon.study import plan, report, runner, selection, workdir
 from canon.study.verdict import VERDICT_FILE
 from canon.training.loop import Interrupted
 from canon.training.result import read_result
@@ -41,31 +41,33 @@ def conduct(
     argument = "" if config.arguments[:1] == (experiment.argument,) else experiment.argument
     typed_words = ["launch.py", "run", typed, *([f"--workdir={directory}"] if directory else [])]
     directory = directory or Path("runs") / "-".join(filter(None, [experiment.name, argument]))
-    runs = plan.runs(config, directory)
     chosen = _choose(arms, config)
     runtime.start()
     try:
         workdir.check(directory, config)
     except UserError:
-        runner.build_programs(config)  # where the config is wrong in itself, that is the better answer
+        runner.Programs(config, directory).check(config.arms)  # where it is wrong in itself, that is the better answer
         raise
     # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
-    unfinished = {run.arm for run in runs if read_result(run.directory) is None}
-    programs = runner.build_programs(config, unfinished)
+    programs = runner.Programs(config, directory)
+    unfinished = dict.fromkeys(r.arm for r in plan.runs(config, directory) if read_result(r.directory) is None)
+    programs.check(unfinished)
 
     protocol = plan.complete(experiment_file.load(experiment.path, config.protocol)) if config.protocol else None
     command = shlex.join([*typed_words, *(f"--config.{key}={text}" for key, text in overrides)])
     study = workdir.Study(experiment.name, argument, config, protocol, command)
     workdir.create(directory, study)
 
-    runs = [run for run in runs if run.arm in chosen]
+    runs = runner.planned(config, directory, chosen)
     print(config.title or experiment.name)
-    counts = _count(len(chosen), "arm"), _count(config.seeds, "seed"), _count(len(runs), "run")
-    print(f"{counts[0]} × {counts[1]} = {counts[2]}, in {directory}", flush=True)
+    counts = _count(len(chosen), "arm"), _count(config.seeds, "seed"), _count(len(chosen) * config.seeds, "run")
+    trials = len(runs) - len(chosen) * config.seeds
+    before = f", after {_count(trials, 'trial')} of {_count(len(config.candidates), 'candidate')}" if trials else ""
+    print(f"{counts[0]} × {counts[1]} = {counts[2]}{before}, in {directory}", flush=True)
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
-                runner.run(runs, programs, progress, should_stop=stop_signals)
+                runner.run(runs, programs.build, progress, should_stop=stop_signals)
         except Interrupted as interruption:
             print(f"{interruption} and saved; the same command goes on from there")
             return 128 + stop_signals.number
@@ -84,6 +86,7 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
         config = plan.override(config, key, text)
     models.create(**config.model)
     plan.check_claims(config)
+    selection.check(config)
     wanted = canon_config.flatten(config)
     arms = [canon_config.flatten(arm) for arm in plan.arm_configs(config).values()]
     for key, _ in overrides:
@@ -113,7 +116,11 @@ def announce(verdict: dict[str, Any], directory: Path) -> None:
     print(f"\nverdict: {verdict['verdict']} ({verdict['runs']['ended']} of {verdict['runs']['planned']} runs)")
     for claim in verdict["claims"].values():
         print(f"  {claim['verdict']:13} {claim['statement']}")
-        print(f"  {'':13} {claim['metric']} of {claim['higher']} minus {claim['lower']}: {report.difference(claim)}")
+        against = f"{claim['higher']} {'over' if claim['ratio'] else 'minus'} {claim['lower']}"
+        print(f"  {'':13} {claim['metric']} of {against}: {report.difference(claim)}")
+    for name, choice in verdict["selection"].items():
+        if choice["chosen"]:
+            print(f"  {name} took {choice['chosen']}")
     for name, arm in verdict["arms"].items():
         if arm["diverged"]:
             print(f"  diverged: {name}, seed {', '.join(map(str, arm['diverged']))}")

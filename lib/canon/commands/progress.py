@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from canon.study.plan import Run
-from canon.training.result import Result
+from canon.training.result import SPLITS, Result
 
 
 class Clock:
@@ -86,12 +86,12 @@ class Progress:
         self._step, self._steps = step, steps
         self._cells[self._run] = f"step {step}"
         what = f"goes on at step {step} of {steps}" if step else f"begins; {steps} steps"
-        self._status = f"{self._run.arm} seed {self._run.seed}: {what}"
+        self._status = f"{self._run.title}: {what}"
         self._line(self._status)
         self._printed = time.monotonic()
 
     def evaluating(self, step: int, split: str, examples: int) -> None:
-        self._status = f"{self._run.arm} seed {self._run.seed}: step {step}, evaluating {examples:,} {split} examples"
+        self._status = f"{self._run.title}: step {step}, evaluating {examples:,} {split} examples"
         if time.monotonic() - self._printed >= self._every:
             self._line(self._status)
             self._printed = time.monotonic()
@@ -104,7 +104,7 @@ class Progress:
             return
         self._cells[self._run] = f"{step}/{self._steps}"
         self._status = (
-            f"{self._run.arm} seed {self._run.seed}: step {step} of {self._steps}, "
+            f"{self._run.title}: step {step} of {self._steps}, "
             f"loss {values['batch/loss']:.3f}, error {100 * values['batch/error']:.1f}%{self._time_left()}"
         )
         if time.monotonic() - self._printed >= self._every:
@@ -121,8 +121,10 @@ class Progress:
         self._step = 0
         how = f"{result.status}{f' at step {result.step}' if result.status == 'diverged' else ''}"
         when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
-        shown = ", ".join(f"{k} {100 * v:.2f}%" for k, v in result.metrics.items() if k.endswith("/error"))
-        self._status = f"{run.arm} seed {run.seed}: {how}{when}; {shown}{self._time_left()}"
+        shown = ", ".join(
+            f"{k} {100 * v:.2f}%" for k, v in result.metrics.items() if k.endswith("/error") and k.startswith(SPLITS)
+        )
+        self._status = f"{run.title}: {how}{when}; {shown}{self._time_left()}"
         self._line(self._status)
 
     def _time_left(self) -> str:
@@ -134,8 +136,9 @@ class Progress:
             print(text, file=self._console.file or sys.stdout, flush=True)
 
     def _render(self) -> Table:
-        arms = list(dict.fromkeys(run.arm for run in self._runs))
-        seeds = list(dict.fromkeys(run.seed for run in self._runs))
+        shown = [run for run in self._runs if not run.candidate]
+        arms = list(dict.fromkeys(run.arm for run in shown))
+        seeds = list(dict.fromkeys(run.seed for run in shown))
         grid = Table(box=None, pad_edge=False, show_edge=False)
         grid.add_column("training error", style="bold")
         for seed in seeds:
@@ -143,12 +146,7 @@ class Progress:
         for arm in arms:
             grid.add_row(
                 arm,
-                *(
-                    self._cells.get(run, "")
-                    for seed in seeds
-                    for run in self._runs
-                    if (run.arm, run.seed) == (arm, seed)
-                ),
+                *(self._cells.get(run, "") for seed in seeds for run in shown if (run.arm, run.seed) == (arm, seed)),
             )
         page = Table.grid()
         page.add_row(grid)

@@ -176,6 +176,38 @@ def load(name: str, split: str, data_dir: str = "") -> Source:
     return tfds_source.load(name, split, data_dir)
 
 
+def check_labels(source: Source, name: str) -> None:
+    """Raises `UserError`, with the source's `name`, unless every label is one of its classes."""
+    labels = source.labels
+    wrong = np.flatnonzero((labels < 0) | (labels >= source.num_classes))
+    if len(wrong):
+        raise UserError(
+            f"{name} has {len(wrong)} labels outside its {source.num_classes} classes; "
+            f"example {wrong[0]} has the label {labels[wrong[0]]}"
+        )
+
+
+def fold(source: Source, folds: int, index: int) -> tuple[Source, Source]:
+    """`source` without one of `folds` parts of it, and that part: stratified by class and the same every time.
+
+    Raises:
+      UserError: there are fewer than two folds, none of that index, or a class has fewer examples than there are folds.
+    """
+    from sklearn.model_selection import StratifiedKFold
+
+    if folds < 2 or not 0 <= index < folds:
+        raise UserError(f"data.fold must be from 0 to data.folds − 1, of two folds or more, not {index} of {folds}")
+    sizes = np.bincount(source.labels, minlength=source.num_classes)
+    if sizes.min() < folds:
+        raise UserError(
+            f"{folds} folds are more than the {sizes.min()} training examples of class {sizes.argmin()}; "
+            f"every fold needs one of each class"
+        )
+    parts = StratifiedKFold(folds, shuffle=True, random_state=0).split(np.zeros(len(source)), source.labels)
+    kept, held = list(parts)[index]
+    return Subset(source, kept), Subset(source, held)
+
+
 def hold_out(source: Source, examples: int) -> tuple[Source, Source]:
     """`source` without `examples` of its examples, and those: stratified by class and the same every time.
 

@@ -156,10 +156,21 @@ class ModernLeNet5(ImageClassifier):
     of MNIST make them the 32×32 of the original. 61,706 parameters.
 
     Attributes:
+      features: of the two convolutions.
+      hidden: units of the fully connected layers.
       num_classes, dropout_rate, dtype: see `ImageClassifier`.
     """
 
     num_classes: int = 10
+    features: tuple[int, int] = (6, 16)
+    hidden: tuple[int, ...] = (120, 84)
+
+    def __post_init__(self):
+        if len(self.features) != 2 or min(self.features) < 1:
+            raise UserError(f"lenet5_modern: features must be two numbers of at least 1, not {tuple(self.features)}")
+        if any(units < 1 for units in self.hidden):
+            raise UserError(f"lenet5_modern: every hidden layer needs a unit, not hidden={tuple(self.hidden)}")
+        super().__post_init__()
 
     @property
     def native_shape(self) -> tuple[int, int, int]:
@@ -168,11 +179,11 @@ class ModernLeNet5(ImageClassifier):
     @nn.compact
     def __call__(self, x: jax.Array, train: bool = False) -> jax.Array:
         conv = partial(Conv, kernel_init=he_normal, dtype=self.dtype)
-        x = Activation(name="relu1")(conv(6, (5, 5), padding=2, name="conv1")(x))
+        x = Activation(name="relu1")(conv(self.features[0], (5, 5), padding=2, name="conv1")(x))
         x = MaxPool(2, name="pool1")(x)
-        x = Activation(name="relu2")(conv(16, (5, 5), padding=0, name="conv2")(x))
+        x = Activation(name="relu2")(conv(self.features[1], (5, 5), padding=0, name="conv2")(x))
         x = flatten(MaxPool(2, name="pool2")(x))
-        for i, units in ((3, 120), (4, 84)):
+        for i, units in enumerate(self.hidden, start=3):
             x = nn.Dense(units, kernel_init=he_normal, dtype=self.dtype, name=f"fc{i}")(x)
             x = Activation(name=f"relu{i}")(x)
-        return self._classify(self._dropout(x, train, name="dropout"), name="fc5")
+        return self._classify(self._dropout(x, train, name="dropout"), name=f"fc{3 + len(self.hidden)}")

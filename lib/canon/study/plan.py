@@ -19,6 +19,7 @@ from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
+from canon.training.result import STEPS_TO_TARGET
 
 # The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
 NAMED_SECTIONS = {
@@ -31,17 +32,35 @@ NAMED_SECTIONS = {
 # The fields that a single run is made of. The others describe the study.
 RUN_FIELDS = (*NAMED_SECTIONS, "data", "augment", "train", "parallel")
 
+RECORDED = ("batch/", "first/")
+"""What the names of recorded metrics begin with: those of the last line, and of the first."""
+
 # An arm's name is a folder's name, in the workdir and in the report.
 _ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
 
 @dataclass(frozen=True)
 class Run:
-    """One arm with one seed, and its folder."""
+    """One arm with one seed, and its folder; or a trial of a candidate, whose seed is that of its fold.
+
+    Attributes:
+      arm: its name.
+      seed: of every random number.
+      directory: its folder.
+      candidate: of a trial; empty for a run of the arm itself.
+    """
 
     arm: str
     seed: int
     directory: Path
+    candidate: str = ""
+
+    @property
+    def title(self) -> str:
+        """As people call it."""
+        return (
+            f"{self.arm} with {self.candidate}, fold {self.seed}" if self.candidate else f"{self.arm} seed {self.seed}"
+        )
 
 
 def complete(config: ConfigDict) -> ConfigDict:
@@ -200,6 +219,7 @@ def check_claims(config: ConfigDict) -> None:
     """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
     splits = ["train", "test"] + ["validation"] * bool(config.data.validation_examples)
     metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss")]
+    metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():
         if not isinstance(claim, ConfigDict) or set(claim) != set(template):
@@ -209,13 +229,15 @@ def check_claims(config: ConfigDict) -> None:
         for arm in (claim.higher, claim.lower):
             if arm not in config.arms:
                 raise UserError(f"claim {name}: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
-        if claim.metric not in metrics:
+        if claim.metric not in metrics and not claim.metric.startswith(RECORDED):
             raise UserError(
                 f"claim {name}: no metric {claim.metric!r}{did_you_mean(claim.metric, metrics)} "
-                f"(there are: {', '.join(metrics)})"
+                f"(there are: {', '.join(metrics)}, and {' and '.join(RECORDED)} with what is recorded)"
             )
         if not claim.tolerance >= 0:
             raise UserError(f"claim {name}: the tolerance must be at least 0, not {claim.tolerance}")
+        if claim.ratio and claim.tolerance:
+            raise UserError(f"claim {name}: a tolerance is in the metric's own unit, and does not go with ratio=True")
     for panel in config.figure.panels:
         canon_config.check_value("config.figure.panels", (panel,), (("",),))
         for arm in panel:

@@ -1,6 +1,7 @@
 """`report.html`: a study on one page that carries its pictures with it and loads nothing."""
 
 import base64
+import math
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ import jinja2
 
 from canon import config as canon_config
 from canon import files
-from canon.study import figures
+from canon.study import figures, plan
 from canon.study.verdict import conclude, read_results
 from canon.study.workdir import Study
 
@@ -33,9 +34,13 @@ def difference(claim: dict[str, Any]) -> str:
     """A claim's paired difference with its interval, in words."""
     if claim["paired_difference"] is None:
         return f"no finite mean (n = {claim['n']})" if claim["n"] else "not judged yet, no pair of runs has ended"
-    text = amount(claim["paired_difference"], claim["metric"])
+
+    def shown(value: float) -> str:
+        return f"×{math.exp(value):.3g}" if claim["ratio"] else amount(value, claim["metric"])
+
+    text = shown(claim["paired_difference"])
     if claim["interval_95"] is not None:
-        low, high = (amount(bound, claim["metric"]) for bound in claim["interval_95"])
+        low, high = map(shown, claim["interval_95"])
         text += f", 95% interval {low.removesuffix(' points')} to {high.removesuffix(' points')}"
     margin = f"; holds above {amount(-claim['tolerance'], claim['metric'])}" if claim["tolerance"] else ""
     few = "; an interval needs two seeds or more" if claim["n"] == 1 else ""
@@ -57,6 +62,7 @@ def write(study: Study, workdir: Path) -> dict[str, Any]:
         figures={title: base64.b64encode(path.read_bytes()).decode() for title, path in pictures.items()},
         runs=[(arm, seed, result) for arm, seeds in results.items() for seed, result in seeds.items()],
         fields=canon_config.flatten(study.config),
+        metric_of_selection=study.config.selection.metric,
         metrics=_names(verdict, "last_step"),
         best_metrics=_names(verdict, "best_on_validation"),
     )
@@ -65,5 +71,7 @@ def write(study: Study, workdir: Path) -> dict[str, Any]:
 
 
 def _names(verdict: dict[str, Any], section: str) -> list[str]:
-    """The metrics that any arm has in a section of its summary."""
-    return list(dict.fromkeys(name for arm in verdict["arms"].values() for name in arm[section]))
+    """The metrics that any arm has in a section of its summary; of what was recorded, those that a claim is about."""
+    claimed = {claim["metric"] for claim in verdict["claims"].values()}
+    names = dict.fromkeys(name for arm in verdict["arms"].values() for name in arm[section])
+    return [name for name in names if not name.startswith(plan.RECORDED) or name in claimed]

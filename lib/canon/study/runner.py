@@ -1,11 +1,12 @@
 """Training the runs of a study, one after another."""
 
 from collections.abc import Callable, Collection, Sequence
+from pathlib import Path
 from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from canon.study import plan, workdir
+from canon.study import plan, selection, workdir
 from canon.study.plan import Run
 from canon.training import loop, program
 from canon.training.program import Program
@@ -20,27 +21,67 @@ class StudyObserver(loop.Observer, Protocol):
     def run_ended(self, run: Run, result: Result) -> None: ...
 
 
-def build_programs(config: ConfigDict, arms: Collection[str] | None = None) -> dict[str, Program]:
-    """The programs of `arms`, or of all. Reads data, compiles and writes nothing.
+class Programs:
+    """The programs of a study's runs and trials. Building them reads data, and compiles and writes nothing.
 
-    Raises:
-      UserError: something in the config does not exist or does not fit.
+    Args:
+      config: of the study.
+      workdir: where its trials are.
     """
-    configs = plan.arm_configs(config)
-    return {arm: program.build(own) for arm, own in configs.items() if arms is None or arm in arms}
+
+    def __init__(self, config: ConfigDict, workdir: Path):
+        self._config = config
+        self._workdir = workdir
+        self._built: dict[str, Program] = {}  # by arm: runs that differ by seed share one, and its compiled steps
+
+    def check(self, arms: Collection[str]) -> None:
+        """Builds what the arms begin with, so that a mistake in one of them shows before anything is written.
+
+        Raises:
+          UserError: something in the config does not exist or does not fit.
+        """
+        for arm in arms:
+            if self._config.candidates:
+                for trial in selection.trials(self._config, self._workdir, arm):
+                    if trial.seed == 0:
+                        program.build(selection.trial_config(self._config, trial))
+            else:
+                self._of_arm(arm)
+
+    def build(self, run: Run) -> Program:
+        """The program of a run; of an arm with candidates, once its trials have ended."""
+        if run.candidate:
+            self._built.clear()  # one program at a time: a trial's is wanted once
+            return program.build(selection.trial_config(self._config, run))
+        return self._of_arm(run.arm)
+
+    def _of_arm(self, arm: str) -> Program:
+        if arm not in self._built:
+            config = plan.arm_configs(self._config)[arm]
+            if self._config.candidates:
+                chosen = selection.choose(self._config, self._workdir, arm).candidate
+                config = selection.chosen_config(self._config, arm, chosen)
+            self._built[arm] = program.build(config)
+        return self._built[arm]
+
+
+def planned(config: ConfigDict, workdir: Path, arms: Collection[str]) -> list[Run]:
+    """What there is to train of some arms, in order: the trials of each, where there are candidates, and all runs."""
+    trials = [t for arm in arms for t in selection.trials(config, workdir, arm)] if config.candidates else []
+    return trials + [run for run in plan.runs(config, workdir) if run.arm in arms]
 
 
 def run(
     runs: Sequence[Run],
-    programs: dict[str, Program],
+    build: Callable[[Run], Program],
     observer: StudyObserver,
     should_stop: Callable[[], bool] = lambda: False,
 ) -> None:
     """Trains `runs` in their order; those that have ended are only read.
 
     Args:
-      runs: see `plan.runs`.
-      programs: by arm, see `build_programs`. Runs of one arm share its compiled steps.
+      runs: see `planned`.
+      build: the program of a run; see `Programs.build`.
       observer: told of all that happens.
       should_stop: asked after every step.
 
@@ -51,8 +92,9 @@ def run(
         observer.run_began(run)
         result = read_result(run.directory)
         if result is None:
-            workdir.write_run_config(run.directory, run.arm, run.seed, programs[run.arm].config)
-            result = loop.train(programs[run.arm], run.seed, run.directory, observer, should_stop)
+            program = build(run)
+            workdir.write_run_config(run.directory, run.arm, run.seed, program.config)
+            result = loop.train(program, run.seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:
             raise loop.Interrupted(result.step)

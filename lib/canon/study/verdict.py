@@ -9,7 +9,9 @@ from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon import files
+from canon.errors import UserError, did_you_mean
 from canon.study import plan, statistics
+from canon.study.selection import choose
 from canon.study.workdir import Study
 from canon.training.result import Result, read_result
 
@@ -37,21 +39,28 @@ def read_results(config: ConfigDict, workdir: Path) -> Results:
 
 
 def judge(claim: ConfigDict, results: Results) -> dict[str, Any]:
-    """A claim's entry in `verdict.json`: the paired difference over the seeds that both arms have, and the verdict."""
+    """A claim's entry in `verdict.json`: the paired difference over the seeds that both arms have, and the verdict.
+
+    Of a claim about a ratio, differences are those of natural logarithms.
+    """
     higher, lower = results[claim.higher], results[claim.lower]
     seeds = sorted(higher.keys() & lower.keys())
-    pairs = [(higher[seed].metrics[claim.metric], lower[seed].metrics[claim.metric]) for seed in seeds]
-    with np.errstate(invalid="ignore"):  # both diverged: inf − inf is nan, which `compare` knows
+    pairs = [(_metric(higher[seed], claim), _metric(lower[seed], claim)) for seed in seeds]
+    with np.errstate(invalid="ignore", divide="ignore"):  # both diverged: inf − inf is nan, which `compare` knows
+        pairs = np.log(pairs) if claim.ratio else pairs
         differences = [float(np.subtract(a, b)) for a, b in pairs]
     comparison = statistics.compare(differences, threshold=-claim.tolerance)
     sign = f"-{claim.tolerance:g}" if claim.tolerance else "0"
+    how = "minus" if not claim.ratio else "over"
+    sign = "1" if claim.ratio else sign
     return {
         "statement": claim.statement,
         "metric": claim.metric,
-        "direction": f"{claim.metric} of {claim.higher} minus that of {claim.lower} is above {sign}",
+        "direction": f"{claim.metric} of {claim.higher} {how} that of {claim.lower} is above {sign}",
         "higher": claim.higher,
         "lower": claim.lower,
         "tolerance": claim.tolerance,
+        "ratio": claim.ratio,
         "n": comparison.n,
         "seeds": seeds,
         "differences": differences,
@@ -61,6 +70,14 @@ def judge(claim: ConfigDict, results: Results) -> dict[str, Any]:
         "source": claim.source,
         "verdict": comparison.verdict,
     }
+
+
+def _metric(result: Result, claim: ConfigDict) -> float:
+    if claim.metric not in result.metrics:
+        recorded = sorted(name for name in result.metrics if name.startswith(plan.RECORDED))
+        nearest = did_you_mean(claim.metric, recorded)
+        raise UserError(f"no run recorded {claim.metric!r}{nearest}, of which a claim speaks")
+    return result.metrics[claim.metric]
 
 
 def summarize(results: dict[int, Result]) -> dict[str, Any]:
@@ -79,7 +96,8 @@ def summarize(results: dict[int, Result]) -> dict[str, Any]:
 def _spread(metrics: list[dict[str, float]]) -> dict[str, dict[str, float]]:
     if not metrics:
         return {}
-    columns = {name: np.array([m[name] for m in metrics]) for name in metrics[0]}
+    shared = [name for name in metrics[0] if all(name in m for m in metrics)]
+    columns = {name: np.array([m[name] for m in metrics]) for name in shared}
     with np.errstate(invalid="ignore"):
         return {
             name: {"mean": float(v.mean()), "std": float(v.std(ddof=1)) if len(v) > 1 else float("nan")}
@@ -137,6 +155,7 @@ def conclude(study: Study, workdir: Path) -> dict[str, Any]:
         "runs": {"ended": ended, "planned": config.seeds * len(config.arms)},
         "claims": claims,
         "arms": arms,
+        "selection": {arm: choose(config, workdir, arm).summary() for arm in config.arms} if config.candidates else {},
         "deviations": deviations(study),
         **_environment(results),
         "seconds": sum(arm["seconds"] for arm in arms.values()),

@@ -18,7 +18,7 @@ from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.program import Program
 from canon.training.recorder import Recorder, read_metrics
-from canon.training.result import Result, diverged, finished, read_result, write_result
+from canon.training.result import Result, diverged, finished, reached, read_result, write_result
 from canon.training.state import TrainState
 from canon.training.window import Window
 
@@ -113,7 +113,11 @@ def _train(
 
     with Recorder(directory, first) as recorder:
         window = Window(first, progress["window"])
-        batches = program.pipelines["train"].batches(seed, first, config.steps)
+        target = config.target_error if config.stop_at_target else 0.0
+        # A launch that was killed as it ended, at its target, has nothing left to train.
+        ended = target and reached(read_metrics(directory), target)
+        batches = program.pipelines["train"].batches(seed, first, first if ended else config.steps)
+        step = first
         for step, batch in enumerate(batches, start=first + 1):
             state, metrics = program.train_step(state, batch)
             window.add(metrics)
@@ -127,6 +131,7 @@ def _train(
             not_finite = None
             if last or step % config.log_every == 0:
                 values, not_finite = window.close(step, config.batch_size)
+                last = last or bool(target and values["batch/error"] <= target)
             if not_finite is None and (last or step % config.evaluate_every == 0):
                 for split in program.pipelines:
                     if last or split != "train":
@@ -137,7 +142,8 @@ def _train(
                 recorder.write(step, values)
                 observer.recorded(step, values)
             if not_finite is not None:
-                return diverged(not_finite, program.pipelines, seconds(), compile_seconds)
+                lines = read_metrics(directory)
+                return diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
 
             stop = should_stop() and not last
             if stop or last or step % config.checkpoint_every == 0:
@@ -147,4 +153,6 @@ def _train(
                 window.restart_clock(step)
             if stop:
                 raise Interrupted(step)
-    return finished(config.steps, read_metrics(directory), seconds(), compile_seconds)
+            if last:
+                break
+    return finished(step, read_metrics(directory), seconds(), compile_seconds, config)

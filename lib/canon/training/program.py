@@ -57,6 +57,9 @@ class Program:
         return self.config.parallel.devices or jax.local_device_count()
 
 
+WATCHED = ("activity", "gradients")
+"""What `train.watch` can hold."""
+
 _MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
@@ -74,10 +77,17 @@ def _evaluation_crops(data: ConfigDict | FrozenConfigDict, split: str) -> int:
 @functools.lru_cache(maxsize=4)
 def _splits(data: FrozenConfigDict) -> dict[str, Source]:
     train = sources.load(data.source, data.train_split, data.data_dir)
-    splits = {"train": train, "test": sources.load(data.source, data.test_split, data.data_dir)}
+    splits = {"train": train}
+    if data.validation_examples and data.folds:
+        raise UserError("data.validation_examples and data.folds both hold examples out: set one of them to 0")
     if data.validation_examples:
-        kept, held = sources.hold_out(train, data.validation_examples)
-        splits = {"train": kept, "validation": held, "test": splits["test"]}
+        splits["train"], splits["validation"] = sources.hold_out(train, data.validation_examples)
+    elif data.folds:
+        splits["train"], splits["validation"] = sources.fold(train, data.folds, data.fold)
+    if data.test_split:
+        splits["test"] = sources.load(data.source, data.test_split, data.data_dir)
+    for name, source in splits.items():
+        sources.check_labels(source, f"the split {name} of {data.source}")
     # What will stay on the device is decoded here, once: the statistics of the training split want it as well.
     return {
         name: sources.read(source) if pipelines.is_resident(source, data.placement, _crops(data, name)) else source
@@ -121,12 +131,17 @@ def build(config: ConfigDict) -> Program:
     """
     _check(config.train)
     data = FrozenConfigDict(config.data)
+    if unknown := set(watch := config.train.watch) - set(WATCHED):
+        raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
+    if not 0 <= config.train.target_error < 1:
+        raise UserError(f"train.target_error must be at least 0 and below 1, not {config.train.target_error}")
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
     splits = _splits(data)
     num_classes = splits["train"].num_classes
     model = models.create(**config.model, num_classes=num_classes)
-    task = Classification(model, losses.create(**config.loss, num_classes=num_classes))
+    loss = losses.create(**config.loss, num_classes=num_classes)
+    task = Classification(model, loss, watch_activity="activity" in watch)
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
@@ -143,11 +158,12 @@ def build(config: ConfigDict) -> Program:
     abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), jax.numpy.uint32))
     place = parallel.replicated(mesh)
     compiled_init = parallel.jit_init(init, mesh)
+    train_step = make_train_step(task, optimizer, schedule, prepare, watch_gradients="gradients" in watch)
     return Program(
         config=config,
         pipelines=batches,
         init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
-        train_step=parallel.jit(make_train_step(task, optimizer, schedule, prepare), mesh, example, donate_state=True),
+        train_step=parallel.jit(train_step, mesh, example, donate_state=True),
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
     )

@@ -5,7 +5,7 @@ import math
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from canon import files
 from canon.errors import UserError
@@ -13,6 +13,16 @@ from canon.errors import UserError
 RESULT_FILE = "result.json"
 FINISHED = "finished"
 DIVERGED = "diverged"
+STEPS_TO_TARGET = "steps_to_target"
+SPLITS = ("train/", "validation/", "test/")
+"""What the names of metrics over whole splits begin with."""
+
+
+class TrainConfig(Protocol):
+    """What the result takes from the section `train` of a config."""
+
+    steps: int
+    target_error: float
 
 
 @dataclass(frozen=True)
@@ -22,8 +32,9 @@ class Result:
     Attributes:
       status: `finished`, or `diverged` when the loss was not finite any more.
       step: the last step, or the first one whose loss was not finite.
-      metrics: over whole splits at the end, such as `test/error`. For a run that diverged every error is 1 and every
-        loss infinite: its network predicts nothing.
+      metrics: over whole splits at the end, such as `test/error`; what was recorded at the last step, as `batch/NAME`,
+        and at the first recorded one, as `first/NAME`; and `steps_to_target`, where the run has a target. For a run
+        that diverged every error is 1 and every loss infinite: its network predicts nothing.
       best_on_validation: the step with the lowest validation error, and the metrics there; empty without a validation
         split.
       seconds: spent on this run, compiling included, over all launches; what a kill made it do twice counts once.
@@ -42,8 +53,10 @@ class Result:
     hardware: dict[str, str | int] = field(default_factory=dict)
 
 
-def finished(step: int, lines: list[dict[str, Any]], seconds: float, compile_seconds: float) -> Result:
-    """The result of a run that reached its last step, from its recorded lines.
+def finished(
+    step: int, lines: list[dict[str, Any]], seconds: float, compile_seconds: float, train: TrainConfig
+) -> Result:
+    """The result of a run that ended at `step`, from its recorded lines and the section `train` of its config.
 
     Raises:
       UserError: the lines do not end with that step.
@@ -55,22 +68,55 @@ def finished(step: int, lines: list[dict[str, Any]], seconds: float, compile_sec
     return Result(
         status=FINISHED,
         step=step,
-        metrics=_of_splits(lines[-1]),
+        metrics=_of_splits(lines[-1]) | _recorded(lines) | _to_target(lines, train),
         best_on_validation={"step": best["step"]} | _of_splits(best) if best else {},
         seconds=seconds,
         compile_seconds=compile_seconds,
     )
 
 
-def diverged(step: int, splits: Iterable[str], seconds: float, compile_seconds: float) -> Result:
-    """The result of a run whose loss was not finite at `step`."""
+def diverged(
+    step: int,
+    lines: list[dict[str, Any]],
+    splits: Iterable[str],
+    seconds: float,
+    compile_seconds: float,
+    train: TrainConfig,
+) -> Result:
+    """The result of a run whose loss was not finite at `step`; see `finished`."""
     metrics = {f"{split}/{name}": value for split in splits for name, value in (("loss", math.inf), ("error", 1.0))}
+    first = {name: value for name, value in _recorded(lines).items() if name.startswith("first/")}
+    last = {name.replace("first/", "batch/", 1): math.inf for name in first}
+    metrics |= last | {"batch/loss": math.inf, "batch/error": 1.0} | first | _to_target(lines, train)
     return Result(DIVERGED, step, metrics, seconds=seconds, compile_seconds=compile_seconds)
 
 
+def reached(lines: list[dict[str, Any]], target_error: float) -> int | None:
+    """The first recorded step whose mini-batch error, a mean since the line before, is at most `target_error`."""
+    errors = ((line["step"], line.get("batch/error")) for line in lines)
+    return next((step for step, error in errors if error is not None and error <= target_error), None)
+
+
+def _to_target(lines: list[dict[str, Any]], train: TrainConfig) -> dict[str, float]:
+    """A run that never came to the target needs more steps than it has: they count as a lower bound."""
+    if not train.target_error:
+        return {}
+    return {STEPS_TO_TARGET: float(reached(lines, train.target_error) or train.steps)}
+
+
 def _of_splits(line: dict[str, Any]) -> dict[str, float]:
-    splits = ("train/", "validation/", "test/")
-    return {k: math.inf if v is None else v for k, v in line.items() if k.startswith(splits)}
+    return _numbers(line, SPLITS)
+
+
+def _recorded(lines: list[dict[str, Any]]) -> dict[str, float]:
+    recorded = [_numbers(line, ("batch/",)) for line in lines if "batch/loss" in line]
+    if not recorded:
+        return {}
+    return recorded[-1] | {name.replace("batch/", "first/", 1): value for name, value in recorded[0].items()}
+
+
+def _numbers(line: dict[str, Any], prefixes: tuple[str, ...] = ("",)) -> dict[str, float]:
+    return {k: math.inf if v is None else v for k, v in line.items() if k.startswith(prefixes)}
 
 
 def write_result(directory: Path, result: Result) -> None:
@@ -86,9 +132,6 @@ def read_result(directory: Path) -> Result | None:
     try:
         content = json.loads(path.read_text())
         best = content["best_on_validation"]
-        kept = {"step": best["step"]} if best else {}
-        return Result(
-            **content | {"metrics": _of_splits(content["metrics"]), "best_on_validation": kept | _of_splits(best)}
-        )
+        return Result(**content | {"metrics": _numbers(content["metrics"]), "best_on_validation": _numbers(best)})
     except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise UserError(f"{path} cannot be read; remove it to train the run's last steps again") from error

@@ -6,6 +6,7 @@ import jax
 import optax
 
 from canon import schedules
+from canon.analysis.activity import gradient_norms
 from canon.data.pipeline import Batch
 from canon.data.preprocess import Preprocess
 from canon.schedules import LearningRate
@@ -18,7 +19,11 @@ EvaluationStep = Callable[[TrainState, Batch], Metrics]
 
 
 def make_train_step(
-    task: Task, optimizer: optax.GradientTransformationExtraArgs, schedule: LearningRate, preprocess: Preprocess
+    task: Task,
+    optimizer: optax.GradientTransformationExtraArgs,
+    schedule: LearningRate,
+    preprocess: Preprocess,
+    watch_gradients: bool = False,
 ) -> TrainStep:
     """`train_step(state, batch) -> (state, metrics)`.
 
@@ -27,6 +32,7 @@ def make_train_step(
       optimizer: how; its learning rate is `schedule`.
       schedule: of the learning rate, to be logged.
       preprocess: from a batch as it is stored to what the task takes, augmented.
+      watch_gradients: add the norm of each layer's gradient to the metrics.
 
     Returns:
       The step. Its metrics are the task's over this batch, `learning_rate`, and the norms of the gradient, of the
@@ -46,6 +52,8 @@ def make_train_step(
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
+        if watch_gradients:
+            metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(gradient).items()}
         state = state.replace(
             step=state.step + 1,
             params=optax.apply_updates(state.params, updates),

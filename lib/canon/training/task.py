@@ -1,5 +1,6 @@
 """A task: a model and a loss, as one pure function of parameters and a batch."""
 
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -9,6 +10,8 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from canon import losses
+from canon.analysis import activity
+from canon.analysis.activity import ACTIVITY
 from canon.training.metrics import Mean, Metrics, classification_error
 
 Variables = Any
@@ -40,6 +43,7 @@ class Classification:
       loss_function: from logits and labels to a loss per example, `[batch]`.
       auxiliary_weight: of the loss of each auxiliary classifier that the model has, in training: Szegedy et al. 2014,
         section 5. The metrics are of the network's own output.
+      watch_activity: add the shares of flat and dead units to the metrics of training; see `canon.analysis.activity`.
 
     An evaluation may see several crops of each image, `[batch, crops, height, width, channels]`: then the prediction is
     the mean of the crops' probabilities (Krizhevsky et al. 2012, section 4.1).
@@ -48,6 +52,7 @@ class Classification:
     model: nn.Module
     loss_function: Callable[[jax.Array, jax.Array], jax.Array] = losses.softmax_cross_entropy
     auxiliary_weight: float = 0.3
+    watch_activity: bool = False
 
     def init(self, key: jax.Array, batch: dict[str, jax.Array]) -> tuple[Variables, Variables]:
         variables = dict(self.model.init(key, batch["image"][:1]))
@@ -58,20 +63,24 @@ class Classification:
     ) -> tuple[jax.Array, tuple[Variables, Metrics]]:
         variables = {"params": params, **model_state}
         if train:
-            logits, model_state = self.model.apply(
-                variables, batch["image"], train=True, rngs={"dropout": key}, mutable=[*model_state, AUXILIARY_LOGITS]
-            )
+            collections = [*model_state, AUXILIARY_LOGITS, *([ACTIVITY] if self.watch_activity else [])]
+            with activity.watching() if self.watch_activity else contextlib.nullcontext():
+                logits, model_state = self.model.apply(
+                    variables, batch["image"], train=True, rngs={"dropout": key}, mutable=collections
+                )
         else:
             logits = self._predict(variables, batch["image"])
         auxiliary = model_state.get(AUXILIARY_LOGITS, {}) if train else {}
-        model_state = {name: values for name, values in model_state.items() if name != AUXILIARY_LOGITS}
+        shares = activity.shares(model_state) if train and ACTIVITY in model_state else {}
+        model_state = {name: v for name, v in model_state.items() if name not in (AUXILIARY_LOGITS, ACTIVITY)}
         mask = batch.get("mask")
         loss = Mean.of(self.loss_function(logits, batch["label"]), mask)
         error = Mean.of(classification_error(logits, batch["label"]), mask)
         objective = loss.compute()
         for its_logits in auxiliary.values():
             objective += self.auxiliary_weight * Mean.of(self.loss_function(its_logits, batch["label"]), mask).compute()
-        return objective, (model_state, {"loss": loss, "error": error})
+        watched = {name: Mean.of(share) for name, share in shares.items()}
+        return objective, (model_state, {"loss": loss, "error": error} | watched)
 
     def _predict(self, variables: Variables, images: jax.Array) -> jax.Array:
         if images.ndim == 4:

@@ -1,0 +1,113 @@
+"""Choosing among candidates on validation data, before an arm's runs begin.
+
+Each candidate has trials: one run for each fold of the training split, or a single one on examples held out of it. No
+trial looks at the test split. The candidate with the lowest mean of `selection.metric` is taken, and the arm's own runs
+train with it on the whole training split.
+
+WORKDIR/ARM/trials/CANDIDATE/fold-N/     one trial, as a run's folder
+"""
+
+import math
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from ml_collections import ConfigDict
+
+from canon.errors import UserError
+from canon.study import plan
+from canon.study.plan import Run
+from canon.training.result import STEPS_TO_TARGET, read_result
+
+TRIALS_FOLDER = "trials"
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What an arm's trials came to.
+
+    Attributes:
+      candidate: the one that is taken; None while trials are missing.
+      scores: by candidate the metric of each trial that has ended.
+    """
+
+    candidate: str | None
+    scores: dict[str, list[float]]
+
+    def summary(self) -> dict[str, Any]:
+        """The choice's entry in `verdict.json`."""
+        candidates = {}
+        for name, scores in self.scores.items():
+            spread = float(np.std(scores, ddof=1)) if len(scores) > 1 and np.isfinite(scores).all() else math.nan
+            candidates[name] = {"n": len(scores), "mean": float(np.mean(scores or math.nan)), "std": spread}
+        return {"chosen": self.candidate, "candidates": candidates}
+
+
+def check(config: ConfigDict) -> None:
+    """Raises `UserError` unless trials can be run as `config` asks."""
+    if not config.candidates:
+        return
+    folds, metric = config.selection.folds, config.selection.metric
+    if folds < 0 or folds == 1:
+        raise UserError(f"config.selection.folds must be 0, or 2 or more, not {folds}")
+    if not folds and not config.data.validation_examples:
+        raise UserError(
+            "config.candidates need something to be compared on: set config.selection.folds or "
+            "config.data.validation_examples"
+        )
+    if folds and config.data.validation_examples:
+        raise UserError(
+            "config.selection.folds and config.data.validation_examples both hold examples out: set one of them to 0"
+        )
+    allowed = ("validation/error", "validation/loss", STEPS_TO_TARGET)
+    if metric not in allowed:
+        raise UserError(f"config.selection.metric must be one of {', '.join(allowed)}, not {metric!r}")
+    if metric == STEPS_TO_TARGET and not config.train.target_error:
+        raise UserError("config.selection.metric=steps_to_target needs config.train.target_error")
+    for name, arm in plan.arm_configs(config).items():
+        for candidate in config.candidates:
+            try:
+                _with(config, arm, candidate)
+            except UserError as error:
+                raise UserError(f"arm {name}, candidate {candidate}: {error}") from error
+
+
+def trials(config: ConfigDict, workdir: Path, arm: str) -> list[Run]:
+    """Every trial of an arm, each candidate on one fold before any on the next."""
+    folds = range(max(config.selection.folds, 1))
+    return [
+        Run(arm, fold, workdir / arm / TRIALS_FOLDER / candidate / f"fold-{fold}", candidate)
+        for fold in folds
+        for candidate in config.candidates
+    ]
+
+
+def trial_config(config: ConfigDict, trial: Run) -> ConfigDict:
+    """The config of a trial: it sees no test split, and leaves out its fold."""
+    arm = _with(config, plan.arm_configs(config)[trial.arm], trial.candidate)
+    data = {"test_split": "", "folds": config.selection.folds, "fold": trial.seed if config.selection.folds else 0}
+    return plan.merge(arm, ConfigDict({"data": data}))
+
+
+def chosen_config(config: ConfigDict, arm: str, candidate: str) -> ConfigDict:
+    """The config of an arm's runs with what it chose, on the whole training split."""
+    chosen = _with(config, plan.arm_configs(config)[arm], candidate)
+    return plan.merge(chosen, ConfigDict({"data": {"validation_examples": 0}}))
+
+
+def choose(config: ConfigDict, workdir: Path, arm: str) -> Choice:
+    """What the trials of an arm say so far. Of candidates that are equally good the first is taken."""
+    scores: dict[str, list[float]] = {candidate: [] for candidate in config.candidates}
+    planned = trials(config, workdir, arm)
+    for trial in planned:
+        result = read_result(trial.directory)
+        if result is not None:
+            scores[trial.candidate].append(result.metrics[config.selection.metric])
+    if sum(map(len, scores.values())) < len(planned):
+        return Choice(None, scores)
+    return Choice(min(scores, key=lambda name: np.mean(scores[name])), scores)
+
+
+def _with(config: ConfigDict, arm: ConfigDict, candidate: str) -> ConfigDict:
+    return plan.merge(arm, config.candidates[candidate])
