@@ -51,7 +51,7 @@ def check(config: ConfigDict) -> None:
     folds, metric = config.selection.folds, config.selection.metric
     if folds < 0 or folds == 1:
         raise UserError(f"config.selection.folds must be 0, or 2 or more, not {folds}")
-    if not folds and not config.data.validation_examples:
+    if not folds and not config.data.validation_examples and metric != STEPS_TO_TARGET:
         raise UserError(
             "config.candidates need something to be compared on: set config.selection.folds or "
             "config.data.validation_examples"
