@@ -12,6 +12,7 @@ VERBS = {
     "run": "train the runs of an experiment, and judge its claims: run NAME[:ARGUMENT]",
     "report": "write verdict, figures and report again, from what a workdir holds: report WORKDIR",
     "evaluate": "the metrics of a trained run over whole splits: evaluate WORKDIR/ARM/seed-N",
+    "augment": "a picture of what an experiment does to its training images: augment NAME[:ARGUMENT]",
     "summary": "a network layer by layer: sizes, memory, parameters, multiply-adds: summary MODEL",
     "predict": "what a network with given weights sees in images: predict IMAGE... --weights FILE --model NAME",
     "prepare": "download and prepare a data set of TensorFlow Datasets: prepare NAME",

@@ -63,7 +63,7 @@ def claims():
     deep = f"sigmoid-{DEEP}"
     return {
         "vanishes_with_depth": canon_config.claim(
-            statement=f"At the start the first layer's gradient is smaller below {DEEP} layers of sigmoids than {SHALLOW}.",
+            statement=f"At the start the first layer's gradient is smaller in {DEEP} sigmoid layers than in {SHALLOW}.",
             higher=f"sigmoid-{SHALLOW}",
             lower=deep,
             metric=first_layer,

@@ -311,7 +311,7 @@ def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch):
     assert "width.py:10: config has no field 'log_evry'; did you mean train.log_every?" in errors
 
 
-VERBS = ("list", "run", "report", "evaluate", "summary", "predict", "prepare")
+VERBS = ("list", "run", "report", "evaluate", "augment", "summary", "predict", "prepare")
 
 
 def imported(environment, *line):

@@ -83,7 +83,7 @@ def _written(value: Any) -> str:
         return sign + "".join(map(str, digits)) + (f"e{exponent}" if exponent else "")
     if isinstance(value, list | tuple):
         return "-".join(map(_written, value)) or "none"
-    return "".join(c if c.isalnum() or c in "_-" else "_" for c in str(value))
+    return "".join(c if c.isascii() and (c.isalnum() or c in "_-") else "_" for c in str(value))
 
 
 def _nested(values: Mapping[str, Any]) -> dict[str, Any]:

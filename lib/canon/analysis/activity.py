@@ -59,16 +59,18 @@ def shares(state: Mapping[str, Any]) -> dict[str, jax.Array]:
 
 def is_flat(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
     """Where an elementwise function is flat: `[...] -> [...]` bool."""
-    _, slope = jax.jvp(function, (x,), (jnp.ones_like(x),))
-    return jnp.abs(jax.lax.stop_gradient(slope)) < FLAT * _steepest(function)
+    return jnp.abs(_slope(function, jax.lax.stop_gradient(x))) < FLAT * _steepest(function)
 
 
 @functools.cache
 def _steepest(function: Callable[[jax.Array], jax.Array]) -> float:
     with jax.ensure_compile_time_eval():
-        x = jnp.linspace(-8, 8, 1601, dtype=jnp.float32)
-        _, pull = jax.vjp(function, x)
-        return float(np.abs(pull(jnp.ones_like(x))[0]).max())
+        return float(np.abs(_slope(function, jnp.linspace(-8, 8, 1601, dtype=jnp.float32))).max())
+
+
+def _slope(function: Callable[[jax.Array], jax.Array], x: jax.Array) -> jax.Array:
+    y, pull = jax.vjp(function, x)  # backwards, which a `jax.custom_vjp` has too
+    return pull(jnp.ones_like(y))[0]
 
 
 def gradient_norms(gradient: Mapping[str, Any]) -> dict[str, jax.Array]:

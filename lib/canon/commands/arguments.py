@@ -47,6 +47,13 @@ def experiment_file(text: str) -> Experiment:
     return Experiment(Path(file).stem, Path(file), argument)
 
 
+def choose_experiment(verb: str, name: str | None, file: str | None, experiments: Path) -> Experiment:
+    """The experiment that a user names in either way. Raises `UserError` unless it is one of the two."""
+    if (name is None) == (file is None):
+        raise UserError(f"{verb} takes an experiment's name or --config=FILE, one of the two (see launch.py list)")
+    return experiment_file(file) if name is None else find_experiment(name, experiments)
+
+
 def names(experiments: Path) -> list[str]:
     """The experiments in the folder, sorted."""
     return sorted(path.stem for path in experiments.glob("*.py") if not path.stem.startswith("_"))

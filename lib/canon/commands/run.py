@@ -25,12 +25,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")
     parser.add_argument("--arms", metavar="ARM,ARM", help="train these arms only; the verdict is of all that is there")
     options = parser.parse_args(rest)
-    if (options.experiment is None) == (options.config is None):
-        raise UserError("run takes an experiment's name or --config=FILE, one of the two (see launch.py list)")
-    if options.config is None:
-        experiment = command_line.find_experiment(options.experiment, experiments)
-    else:
-        experiment = command_line.experiment_file(options.config)
+    experiment = command_line.choose_experiment("run", options.experiment, options.config, experiments)
     if options.workdir == "":
         raise UserError("--workdir needs the name of a folder")
     workdir = Path(options.workdir) if options.workdir else None

@@ -36,7 +36,7 @@ RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
 
 # An arm's name is a folder's name, in the workdir and in the report.
-_ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
+ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
 
 @dataclass(frozen=True)
@@ -197,7 +197,7 @@ def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     for name, changes in config.arms.items():
         if not isinstance(changes, ConfigDict):
             raise UserError(f"config.arms.{name} takes the fields that the arm changes, not {changes!r}")
-        if not _ARM_NAME.fullmatch(name):
+        if not ARM_NAME.fullmatch(name):
             raise UserError(
                 f"an arm cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -"
             )
