@@ -32,7 +32,7 @@ def get_config(argument="digits"):
     config.schedule.update(name="constant", learning_rate=0.01)
     config.data.source = argument
     config.data.normalize = "standardize"
-    config.train.watch = ("activity", "gradients")
+    config.train.watch = "activity,gradients"
     if argument == "mnist":
         config.cost = "10 minutes on two CPU cores"
         config.train.batch_size = 128

@@ -86,7 +86,9 @@ def default() -> ConfigDict:
     # before, is no larger; 0 for none.
     config.train.target_error = 0.0
     config.train.stop_at_target = False  # end the run there
-    config.train.watch = ("",)[:0]  # what else to record: `activity` of nonlinearities, `gradients` of each layer
+    config.train.watch = (
+        ""  # what else to record: `activity` of nonlinearities, `gradients` of each layer; or both: a,b
+    )
 
     config.parallel = ConfigDict()
     config.parallel.devices = 1  # the batch is split evenly over them; 0: all there are

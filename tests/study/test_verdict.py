@@ -1,11 +1,13 @@
 import json
 import math
 
+import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon.study import plan, verdict
+from canon.errors import UserError
+from canon.study import plan, report, verdict
 from canon.study.workdir import Study
 from canon.training import result as results
 from canon.training.result import Result
@@ -121,3 +123,26 @@ def test_results_survive_the_disk(tmp_path):
     results.write_result(tmp_path, ended)
     assert results.read_result(tmp_path) == ended
     assert results.read_result(tmp_path / "nowhere") is None
+
+
+def with_metric(name, value):
+    return Result("finished", 6, {name: value})
+
+
+def test_a_claim_about_a_ratio_compares_logarithms(study, tmp_path):
+    study.config.claims.width.update(metric="steps_to_target", ratio=True)
+    put(study.config, tmp_path, "narrow", [with_metric("steps_to_target", v) for v in (200.0, 410.0, 790.0)])
+    put(study.config, tmp_path, "wide", [with_metric("steps_to_target", v) for v in (100.0, 200.0, 400.0)])
+    claim = verdict.conclude(study, tmp_path)["claims"]["width"]
+    np.testing.assert_allclose(claim["differences"], np.log([2.0, 2.05, 1.975]))
+    assert claim["verdict"] == "reproduced"
+    assert claim["direction"] == "steps_to_target of narrow over that of wide is above 1"
+    assert report.difference(claim).startswith("×2.01, 95% interval ×")
+
+
+def test_a_claim_about_what_no_run_recorded_is_refused_with_the_nearest_name(study, tmp_path):
+    study.config.claims.width.metric = "first/gradient_norm/hidden"
+    for arm in ("narrow", "wide"):
+        put(study.config, tmp_path, arm, [with_metric("first/gradient_norm/hidden1", 1.0)])
+    with pytest.raises(UserError, match="no run recorded .*did you mean first/gradient_norm/hidden1"):
+        verdict.conclude(study, tmp_path)

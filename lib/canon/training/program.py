@@ -131,7 +131,8 @@ def build(config: ConfigDict) -> Program:
     """
     _check(config.train)
     data = FrozenConfigDict(config.data)
-    if unknown := set(watch := config.train.watch) - set(WATCHED):
+    watch = [word.strip() for word in config.train.watch.split(",") if word.strip()]
+    if unknown := set(watch) - set(WATCHED):
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
     if not 0 <= config.train.target_error < 1:
         raise UserError(f"train.target_error must be at least 0 and below 1, not {config.train.target_error}")
