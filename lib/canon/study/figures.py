@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping
 from pathlib import Path
 
 import matplotlib
@@ -13,7 +14,7 @@ from ml_collections import ConfigDict
 from canon import files
 from canon.study import plan
 from canon.training.recorder import read_metrics
-from canon.training.result import DIVERGED, read_result
+from canon.training.result import DIVERGED, Result, read_result
 
 FIGURES_FOLDER = "figures"
 
@@ -34,14 +35,17 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     for axes, arms in zip(all_axes, panels, strict=True):
         for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
             seeds = [_recorded(run.directory) for run in runs if run.arm == arm]
-            _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0)
-            _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
+            bold = _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
+            _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0, label=None if bold else arm)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.set_xlim(0, config.train.steps)
+        last = max((line.get_xdata()[-1] for line in axes.lines), default=config.train.steps)
+        axes.set_xlim(0, last if config.train.stop_at_target else config.train.steps)
+        if config.train.target_error:
+            axes.axhline(100 * config.train.target_error, color="0.35", linestyle=":", linewidth=1.0)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
-            axes.legend(frameon=False, loc="upper right")
+            axes.legend(frameon=False, loc="best")
     ends = [line.get_ydata()[-1] for axes in all_axes for line in axes.lines]
     # A limit that suits the whole training would show nothing of its beginning.
     all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
@@ -60,8 +64,8 @@ def _recorded(directory: Path) -> tuple[list[dict], float]:
     return read_metrics(directory), result.step if result and result.status == DIVERGED else math.inf
 
 
-def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **style) -> None:
-    """The mean of an error over the seeds at the steps that every seed has, and its range.
+def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **style) -> bool:
+    """The mean of an error over the seeds at the steps that every seed has, and its range; whether there are any.
 
     A run that diverged stays on the figure: from there on its error is 1, as in its result.
     """
@@ -73,19 +77,59 @@ def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **
         curves += [curve] if curve else []
     steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     if not steps:
-        return
+        return False
     values = 100 * np.array([[curve[step] for step in steps] for curve in curves])
     axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
     axes.plot(steps, values.mean(axis=0), color=colour, marker="o" if len(steps) == 1 else None, **style)
+    return True
+
+
+def claimed_metrics(config: ConfigDict, results: Mapping[str, Mapping[int, Result]]) -> Figure | None:
+    """What the claims compare: a panel for each of their metrics, a row for each arm, a dot for each seed.
+
+    The bar is the mean. None where no run has ended, or there are no claims.
+    """
+    metrics = list(dict.fromkeys(claim.metric for claim in config.claims.values()))
+    arms = [arm for arm in config.arms if results[arm]]
+    if not metrics or not arms:
+        return None
+    figure = Figure(figsize=(1.2 + 3.8 * len(metrics), 1.1 + 0.32 * len(arms)), layout="constrained")
+    for axes, metric in zip(figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0], metrics, strict=True):
+        is_error = metric.endswith("/error")
+        ratio = any(claim.ratio for claim in config.claims.values() if claim.metric == metric)
+        for row, arm in enumerate(reversed(arms)):
+            values = np.array([result.metrics.get(metric, math.nan) for result in results[arm].values()])
+            values = values[np.isfinite(values)] * (100 if is_error else 1)
+            axes.plot(values, np.full(len(values), row), "o", color=_COLOURS[0], alpha=0.45, markersize=5)
+            if len(values):
+                axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=_COLOURS[1], linewidth=2.2)
+        axes.set_yticks(range(len(arms)), list(reversed(arms)))
+        axes.set_ylim(-0.6, len(arms) - 0.4)
+        axes.set_xlabel(f"{metric} (%)" if is_error else metric)
+        if ratio:
+            axes.set_xscale("log")
+        axes.grid(alpha=0.25)
+    return figure
 
 
 def write(config: ConfigDict, workdir: Path) -> dict[str, Path]:
     """Draws the figures of a study into `WORKDIR/figures` and returns their files by title."""
     folder = workdir / FIGURES_FOLDER
     folder.mkdir(exist_ok=True)
-    path = folder / "learning_curves.png"
-    buffer = io.BytesIO()
+    results = {arm: {} for arm in config.arms}
+    for run in plan.runs(config, workdir):
+        if (result := read_result(run.directory)) is not None:
+            results[run.arm][run.seed] = result
+    paths = {}
     with matplotlib.rc_context({"font.size": 10, "axes.spines.top": False, "axes.spines.right": False}):
-        learning_curves(config, workdir).savefig(buffer, format="png", dpi=150)
-    files.write(path, buffer.getvalue())
-    return {"Learning curves": path}
+        drawn = {
+            "What the claims compare": ("claims", claimed_metrics(config, results)),
+            "Learning curves": ("learning_curves", learning_curves(config, workdir)),
+        }
+        for title, (name, figure) in drawn.items():
+            if figure is not None:
+                buffer = io.BytesIO()
+                figure.savefig(buffer, format="png", dpi=150)
+                files.write(folder / f"{name}.png", buffer.getvalue())
+                paths[title] = folder / f"{name}.png"
+    return paths
