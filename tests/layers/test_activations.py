@@ -1,10 +1,21 @@
 import jax
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from jax import numpy as jnp
+from scipy.special import softmax as scipy_softmax
 
 from canon.errors import UserError
-from canon.layers.activations import ACTIVATIONS, Activation, activation, scaled_tanh
+from canon.layers.activations import (
+    ACTIVATIONS,
+    Activation,
+    activation,
+    relu_by_hand,
+    scaled_tanh,
+    softmax,
+    softmax_jacobian,
+)
 
 
 @pytest.mark.parametrize("name", ["relu", "sigmoid", "tanh"])
@@ -52,3 +63,34 @@ def test_an_activation_leaves_shape_and_dtype_and_has_no_parameters(name, dtype,
     y, variables = jax.eval_shape(layer.init_with_output, jax.random.key(0), x)
     assert (y.shape, y.dtype) == (x.shape, x.dtype)
     assert not variables
+
+
+@given(st.lists(st.floats(-5, 5, width=32), min_size=1, max_size=8))
+@settings(max_examples=30)
+def test_the_rectifier_with_a_gradient_of_its_own_is_jaxs(values):
+    x = jnp.asarray([*values, 0.0, -0.0], jnp.float32)
+    cotangent = jnp.arange(1.0, len(x) + 1)
+    for ours, theirs in zip(jax.vjp(relu_by_hand, x), jax.vjp(jax.nn.relu, x), strict=True):
+        if callable(ours):
+            ours, theirs = ours(cotangent)[0], theirs(cotangent)[0]
+        np.testing.assert_array_equal(ours, theirs)
+
+
+def test_what_the_rectifier_keeps_for_the_backward_pass_is_a_byte_an_element():
+    x = jnp.ones((3, 4))
+    kept = jax.tree.leaves(jax.eval_shape(lambda x: jax.vjp(relu_by_hand, x)[1], x))
+    assert [(leaf.shape, leaf.dtype) for leaf in kept] == [((3, 4), jnp.bool_)]
+
+
+@given(st.integers(0, 1000), st.sampled_from([0.1, 1.0, 50.0]))
+@settings(max_examples=20)
+def test_the_jacobian_of_a_softmax_is_the_derivative_and_its_formula(seed, scale):
+    with jax.enable_x64(True):
+        z = scale * np.random.default_rng(seed).normal(size=(3, 5))
+        y = scipy_softmax(z, axis=-1)
+        np.testing.assert_allclose(softmax(jnp.asarray(z)), y, rtol=1e-10)
+        jacobian = softmax_jacobian(jnp.asarray(z))
+        expected = np.stack([np.diag(row) - np.outer(row, row) for row in y])
+        np.testing.assert_allclose(jacobian, expected, atol=1e-12)
+        np.testing.assert_allclose(jacobian, jax.vmap(jax.jacfwd(softmax))(jnp.asarray(z)), atol=1e-12)
+        np.testing.assert_allclose(jacobian.sum(axis=-1), 0, atol=1e-12)

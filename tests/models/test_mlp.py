@@ -39,7 +39,36 @@ def test_dropout_acts_in_training_alone_and_keeps_the_mean(random):
     np.testing.assert_allclose(dropped.mean(), plain[0, 0], atol=4 * dropped.std() / 20)
 
 
-@pytest.mark.parametrize("wrong", [{"hidden": (0,)}, {"dropout_rate": 1.0}, {"dropout_rate": -0.1}])
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"hidden": (0,)}, {"dropout_rate": 1.0}, {"dropout_rate": -0.1}, {"initial_scale": 0.0},
+        {"initial_scale": -1.0}, {"input_dropout_rate": 1.0}, {"activation": "rleu"},
+    ],
+)  # fmt: skip
 def test_a_value_outside_its_range_is_refused(wrong):
-    with pytest.raises(UserError, match=next(iter(wrong))):
+    with pytest.raises(UserError, match=str(next(iter(wrong)))):
         models.create("mlp", **wrong)
+
+
+def test_the_activation_the_scale_and_the_dropout_of_pixels_are_what_they_say(random):
+    images = jnp.asarray(random.normal(size=(64, 8, 8, 1)), jnp.float32)
+    plain = models.create("mlp", hidden=(500,), activation="tanh")
+    scaled = models.create("mlp", hidden=(500,), activation="tanh", initial_scale=4.0)
+    one, four = (model.init(jax.random.key(0), images)["params"] for model in (plain, scaled))
+    for layer in ("hidden1", "classifier"):
+        np.testing.assert_allclose(four[layer]["kernel"], 4 * one[layer]["kernel"], rtol=1e-6)
+    np.testing.assert_allclose(one["hidden1"]["kernel"].std(), 1 / 8, rtol=0.02)  # N(0, 1 / fan_in), not 2 / fan_in
+    hidden = jnp.tanh(images.reshape(64, 64) @ one["hidden1"]["kernel"])
+    expected = hidden @ one["classifier"]["kernel"]
+    np.testing.assert_allclose(plain.apply({"params": one}, images), expected, rtol=1e-4, atol=1e-5)
+
+    dropping = models.create("mlp", hidden=(), input_dropout_rate=0.2)
+    variables = dropping.init(jax.random.key(0), images)
+    ones = jnp.ones((2000, 8, 8, 1))
+    identity = {"params": {"classifier": {"kernel": jnp.ones((64, 10)) / 64, "bias": jnp.zeros(10)}}}
+    seen = dropping.apply(identity, ones, train=True, rngs={"dropout": jax.random.key(1)})[:, 0]
+    np.testing.assert_allclose(seen.mean(), 1, atol=0.01)
+    np.testing.assert_allclose(seen.std(), np.sqrt(0.2 / 0.8 / 64), rtol=0.1)
+    assert dropping.apply(identity, ones).std() == 0
+    assert variables["params"].keys() == {"classifier"}

@@ -63,3 +63,44 @@ def test_the_axis_shows_a_curve_that_has_not_come_down_yet(tiny_study, tmp_path,
 
 def test_nothing_recorded_is_an_empty_figure(tiny_study, tmp_path):
     assert not figures.learning_curves(tiny_study, tmp_path).axes[0].lines
+
+
+def ended(config, folder, arm, seed, **metrics):
+    run = next(run for run in plan.runs(config, folder) if (run.arm, run.seed) == (arm, seed))
+    run.directory.mkdir(parents=True)
+    result = results.Result("finished", 12, {name.replace("_", "/"): value for name, value in metrics.items()})
+    results.write_result(run.directory, result)
+    return result
+
+
+def test_what_the_claims_compare_is_a_dot_for_each_seed_and_a_bar_for_the_mean(tiny_study, tmp_path):
+    found = {
+        "narrow": {0: ended(tiny_study, tmp_path, "narrow", 0, train_error=0.5)},
+        "wide": {s: ended(tiny_study, tmp_path, "wide", s, train_error=e) for s, e in ((0, 0.1), (1, 0.3))},
+    }
+    (axes,) = figures.claimed_metrics(tiny_study, found).axes
+    assert [label.get_text() for label in axes.get_yticklabels()] == ["wide", "narrow"]
+    (dots, bar), (one, _) = axes.lines[:2], axes.lines[2:]
+    np.testing.assert_allclose(dots.get_xydata(), [[10, 0], [30, 0]])
+    np.testing.assert_allclose(bar.get_xdata(), [20, 20])
+    np.testing.assert_allclose(one.get_xydata(), [[50, 1]])
+    assert axes.get_xlabel() == "train/error (%)"
+    assert axes.get_xscale() == "linear"
+    assert set(figures.write(tiny_study, tmp_path)) == {"What the claims compare", "Learning curves"}
+
+
+def test_a_ratio_has_a_logarithmic_axis_and_nothing_is_drawn_of_nothing(tiny_study, tmp_path):
+    tiny_study.claims.width.ratio = True
+    assert figures.claimed_metrics(tiny_study, {"narrow": {}, "wide": {}}) is None
+    found = {"narrow": {0: ended(tiny_study, tmp_path, "narrow", 0, train_error=0.5)}, "wide": {}}
+    (axes,) = figures.claimed_metrics(tiny_study, found).axes
+    assert axes.get_xscale() == "log"
+
+
+def test_a_study_with_a_target_shows_it_and_ends_where_its_runs_do(tiny_study, tmp_path):
+    tiny_study.train.target_error, tiny_study.train.stop_at_target = 0.25, True
+    record(tiny_study, tmp_path, "narrow", 0, [{"step": s, "batch/error": e} for s, e in ((3, 0.5), (6, 0.2))])
+    axes = figures.learning_curves(tiny_study, tmp_path).axes[0]
+    assert axes.get_xlim() == (0, 6)
+    assert 25 in [line.get_ydata()[0] for line in axes.lines if line.get_linestyle() == ":"]
+    assert [text.get_text() for text in axes.get_legend().get_texts()] == ["narrow"]  # of a dashed line alone

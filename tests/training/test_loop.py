@@ -166,3 +166,41 @@ def test_training_is_not_slowed_by_metrics_being_fetched_each_step(tiny_config, 
     )
     # Two lines (metrics, losses), two evaluations, one checkpoint; not one for each of the hundred steps.
     assert len(fetched) < 12
+
+
+TARGET = {"train": {"target_error": 0.7, "steps": 60, "log_every": 3, "stop_at_target": True}}
+
+
+def test_a_run_ends_where_its_target_is_reached_and_counts_its_steps(tiny_config, tmp_path):
+    whole = loop.train(build(tiny_config, train=TARGET["train"] | {"stop_at_target": False}), 0, tmp_path / "whole")
+    ended = loop.train(build(tiny_config, **TARGET), 0, tmp_path / "ended")
+    errors = {line["step"]: line["batch/error"] for line in read_metrics(tmp_path / "whole") if "batch/error" in line}
+    first = next(step for step, error in errors.items() if error <= 0.7)
+    assert 3 < first < 60
+    assert whole.metrics["steps_to_target"] == ended.metrics["steps_to_target"] == ended.step == first
+    assert whole.step == 60
+    last = read_metrics(tmp_path / "ended")[-1]
+    assert last["step"] == first
+    assert ended.metrics["test/error"] == last["test/error"]  # it was evaluated there
+    assert ended.metrics["batch/error"] == errors[first]
+    assert ended.metrics["first/error"] == errors[3]
+
+
+def test_a_run_that_was_killed_as_it_ended_at_its_target_trains_no_further(tiny_config, tmp_path):
+    built = build(tiny_config, **TARGET)
+    ended = loop.train(built, 0, tmp_path)
+    (tmp_path / RESULT_FILE).unlink()
+    again = loop.train(built, 0, tmp_path)
+    assert (again.step, again.metrics) == (ended.step, ended.metrics)
+
+
+def test_a_target_that_was_never_reached_counts_as_the_length_of_the_run(tiny_config, tmp_path):
+    result = loop.train(build(tiny_config, train={"target_error": 1e-6, "stop_at_target": True}), 0, tmp_path)
+    assert (result.step, result.metrics["steps_to_target"]) == (12, 12)
+
+
+def test_what_a_run_watches_is_recorded(tiny_config, tmp_path):
+    result = loop.train(build(tiny_config, train={"watch": "activity, gradients"}), 0, tmp_path)
+    for name in ("saturation/relu1", "dead/relu1", "gradient_norm/hidden1", "gradient_norm/classifier"):
+        assert 0 <= result.metrics[f"first/{name}"] < 100
+        assert read_metrics(tmp_path)[-1][f"batch/{name}"] == result.metrics[f"batch/{name}"]

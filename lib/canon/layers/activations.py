@@ -36,9 +36,13 @@ def _relu_backward(is_positive: jax.Array, gradient: jax.Array) -> tuple[jax.Arr
 relu_by_hand.defvjp(_relu_forward, _relu_backward)
 
 
+softmax = nn.softmax
+"""exp(z_i) / Σ_j exp(z_j) over the last axis, without overflow: `[..., classes]`, likewise out."""
+
+
 def softmax_jacobian(logits: jax.Array) -> jax.Array:
     """∂ softmax(z)_i / ∂z_j = y_i (δ_ij − y_j): `[..., classes] -> [..., classes, classes]`. Its rows sum to 0."""
-    y = nn.softmax(logits)
+    y = softmax(logits)
     return y[..., :, None] * (jnp.eye(y.shape[-1], dtype=y.dtype) - y[..., None, :])
 
 
@@ -47,7 +51,6 @@ ACTIVATIONS = {
     "relu_by_hand": relu_by_hand,
     "scaled_tanh": scaled_tanh,
     "sigmoid": nn.sigmoid,
-    "softmax": nn.softmax,
     "tanh": jnp.tanh,
 }
 

@@ -49,9 +49,12 @@ def check(config: ConfigDict) -> None:
     if not config.candidates:
         return
     folds, metric = config.selection.folds, config.selection.metric
+    # How far and how fast a network trains can be what is compared; then nothing has to be held out.
+    of_training = ("train/error", "train/loss", STEPS_TO_TARGET)
+    allowed = ("validation/error", "validation/loss", *of_training)
     if folds < 0 or folds == 1:
         raise UserError(f"config.selection.folds must be 0, or 2 or more, not {folds}")
-    if not folds and not config.data.validation_examples and metric != STEPS_TO_TARGET:
+    if not folds and not config.data.validation_examples and metric not in of_training:
         raise UserError(
             "config.candidates need something to be compared on: set config.selection.folds or "
             "config.data.validation_examples"
@@ -60,7 +63,6 @@ def check(config: ConfigDict) -> None:
         raise UserError(
             "config.selection.folds and config.data.validation_examples both hold examples out: set one of them to 0"
         )
-    allowed = ("validation/error", "validation/loss", STEPS_TO_TARGET)
     if metric not in allowed:
         raise UserError(f"config.selection.metric must be one of {', '.join(allowed)}, not {metric!r}")
     if metric == STEPS_TO_TARGET and not config.train.target_error:
