@@ -41,7 +41,8 @@ def get_config(argument="digits"):
     else:
         config.cost = "3 minutes on two CPU cores"
         config.model.update(name="mlp", hidden=(32, 32, 32, 32, 32, 32), activation="tanh")
-        config.train.batch_size = 1_437  # all of them: what slows plain descent down is curvature, not noise
+        config.selection.folds = 3  # a rate that suits one seed may fail with another
+        config.train.batch_size = 900  # most of them: what slows plain descent down is curvature, not noise
         config.train.steps = 150
         config.train.log_every = 5
         config.train.evaluate_every = 25
@@ -63,7 +64,7 @@ def get_config(argument="digits"):
                 higher="plain",
                 lower="momentum",
                 metric="train/loss",
-                published="autoencoder of curves: 0.48 without, 0.16 with momentum 0.9; of MNIST 2.1 and 1.0",
+                published="autoencoder of curves: 0.48 without, 0.15 with momentum 0.9; of MNIST 2.1 and 1.0",
                 source=table1,
             ),
             "nesterov_helps": canon_config.claim(
@@ -71,7 +72,7 @@ def get_config(argument="digits"):
                 higher="plain",
                 lower="nesterov",
                 metric="train/loss",
-                published="autoencoder of curves: 0.48 without, 0.096 with Nesterov's 0.9; of MNIST 2.1 and 0.99",
+                published="autoencoder of curves: 0.48 without, 0.16 with Nesterov's 0.9; of MNIST 2.1 and 1.0",
                 source=table1,
             ),
             "the_forms_agree": canon_config.claim(

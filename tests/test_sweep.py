@@ -82,7 +82,8 @@ def test_a_random_search_is_even_on_a_logarithmic_scale_and_the_same_every_time(
         (lambda: sweep.random_search({"a": (0.1, 1)}, 0), "at least one candidate, not 0"),
         (lambda: sweep.random_search({"a": (0.0, 1.0)}, 3), "0 < least ≤ greatest for a, not 0.0 and 1.0"),
         (lambda: sweep.random_search({"a": (2.0, 1.0)}, 3), "0 < least ≤ greatest"),
-        (lambda: sweep.random_search({"a": (1.0, 1.0)}, 2), "single values has one candidate"),
+        (lambda: sweep.random_search({"a": (1.0, 1.0)}, 2), "too narrow for 2 candidates"),
+        (lambda: sweep.random_search({"a": (0.1, 0.1001)}, 2), "too narrow for 2 candidates"),
     ],
 )
 def test_what_gives_no_candidates_is_refused(make, message):

@@ -9,7 +9,7 @@ own:
     offsets of normalisation, which are vectors.
   clip_norm: scale g down to this norm, over all parameters, where it is larger (Pascanu et al. 2013, algorithm 1); None
     leaves it as it is.
-  clip_value: limit each element of g to this magnitude (Graves 2013, section 2.1); None leaves it as it is.
+  clip_value: limit each element of g to this magnitude; None leaves it as it is.
   max_norm: after each step scale the weights into a unit down to this L2 norm, where it is larger (Hinton et al. 2012;
     Srivastava et al. 2014, section 5.1); None leaves them as they are. A unit's are a kernel's over all of its axes but
     the last: of a convolution, a filter.

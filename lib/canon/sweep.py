@@ -55,13 +55,15 @@ def random_search(fields: Mapping[str, tuple[float, float]], number: int, seed: 
             raise UserError(f"a random search needs 0 < least ≤ greatest for {field}, not {low} and {high}")
     draw = random.Random(seed)
     found: Candidates = {}
-    while len(found) < number:
+    for _ in range(100 * number):
+        if len(found) == number:
+            return found
         values = {field: low * (high / low) ** draw.random() for field, (low, high) in fields.items()}
         values = {field: float(f"{value:.3g}") for field, value in values.items()}  # as it will be written
-        if _name(values) in found and all(low == high for low, high in fields.values()):
-            raise UserError("a random search of single values has one candidate")
         found[_name(values)] = _nested(values)
-    return found
+    if len(found) == number:
+        return found
+    raise UserError(f"the ranges are too narrow for {number} candidates that differ in three digits; ask for fewer")
 
 
 def _add(found: Candidates, values: dict[str, Any]) -> None:

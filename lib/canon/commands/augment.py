@@ -11,8 +11,8 @@ DESCRIPTION = """Draws what each arm of an experiment does to its training image
     launch.py augment augmentation
     launch.py augment augmentation:cifar10 --images=5 --out=sheet.png
 
-A block for each arm that augments, a row for each image: the image as it is, and draws of it. The colours are as they
-are before normalisation. Every field of the config can be set by --config.FIELD=VALUE.
+A block for each way in which arms treat their images, a row for each image: the image as it is, and draws of it. The
+colours are as they are before normalisation. Every field of the config can be set by --config.FIELD=VALUE.
 """
 
 MOST = 100

@@ -88,13 +88,18 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
     plan.check_claims(config)
     selection.check(config)
     wanted = canon_config.flatten(config)
-    arms = [canon_config.flatten(arm) for arm in plan.arm_configs(config).values()]
+    arms = plan.arm_configs(config)
+    if config.candidates:
+        arms = {f"{a} {c}": plan.merge(arm, config.candidates[c]) for a, arm in arms.items() for c in config.candidates}
+    arms = [canon_config.flatten(arm) for arm in arms.values()]
     for key, _ in overrides:
         is_of_runs = any(key in arm for arm in arms) or key.partition(".")[0] in plan.NAMED_SECTIONS
         if is_of_runs and not any(key in arm and arm[key] == wanted[key] for arm in arms):
             raise UserError(
                 f"--config.{key} would have no effect, because every arm sets it; "
                 f"set it for an arm: --config.arms.{next(iter(config.arms))}.{key}=VALUE"
+                if not config.candidates
+                else f"--config.{key} would have no effect, because every arm or candidate sets it"
             )
     return config
 

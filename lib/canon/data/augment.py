@@ -146,7 +146,7 @@ def lighting(key: jax.Array, images: jax.Array, deviation: float, components: ja
     Args:
       key: a PRNG key.
       images: `[batch, height, width, channels]`, floating-point.
-      deviation: of α.
+      deviation: of α. λ is a variance, so that what is added depends on the unit of brightness: here from 0 to 1.
       components: `[channels, channels]`: column i is λ_i p_i; see `colour_components`.
     """
     alpha = deviation * jax.random.normal(key, (images.shape[0], components.shape[1]))

@@ -51,7 +51,7 @@ class Augmentation:
 
     def before_normalization(self, key: jax.Array, images: jax.Array, components: np.ndarray | None) -> jax.Array:
         """Of images of 0 to 1, likewise out: where things lie, and colours. `components`: see `augment.lighting`."""
-        keys = [jax.random.fold_in(key, i) for i in range(6)]  # no key that `after_normalization` splits off
+        keys = jax.random.split(jax.random.fold_in(key, 2), 6)  # 0 and 1 are the keys that a split in two gives
         if self.rotation or self.scale or self.shear or self.translation:
             images = augment.affine(keys[0], images, self.rotation, self.scale, self.shear, self.translation)
         if self.scale_crop > 1:
@@ -67,7 +67,7 @@ class Augmentation:
         images = augment.pad_crop(crop_key, images, self.pad_crop) if self.pad_crop else images
         images = augment.flip(flip_key, images) if self.flip else images
         if self.erase:
-            key, noise_key = jax.random.split(jax.random.fold_in(key, 6))
+            key, noise_key = jax.random.split(jax.random.fold_in(key, 3))
             images = augment.erase(key, images, self.erase, fill=noise(noise_key))
         return images
 
@@ -76,5 +76,5 @@ class Augmentation:
         if not self.mixup:
             return batch
         labels = jax.nn.one_hot(batch["label"], num_classes, dtype=batch["image"].dtype)
-        images, labels = augment.mixup(jax.random.fold_in(key, 7), batch["image"], labels, self.mixup)
+        images, labels = augment.mixup(jax.random.fold_in(key, 4), batch["image"], labels, self.mixup)
         return batch | {"image": images, "label": labels}

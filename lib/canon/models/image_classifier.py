@@ -32,7 +32,7 @@ class ImageClassifier(nn.Module):
             raise UserError(f"{self._title}: num_classes must be at least 1, not {self.num_classes}")
         if not 0 <= self.dropout_rate < 1:
             raise UserError(f"{self._title}: dropout_rate must be at least 0 and below 1, not {self.dropout_rate}")
-        if not isinstance(self.dtype, str):
+        if isinstance(self.dtype, type | np.dtype):
             self.dtype = np.dtype(self.dtype).name  # jnp.bfloat16, as JAX's users write it
         if self.dtype not in DTYPES:
             raise UserError(f"{self._title}: dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")

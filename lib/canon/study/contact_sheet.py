@@ -14,6 +14,8 @@ from canon import files
 from canon.data import crops, preprocess, sources
 from canon.data.augmentation import Augmentation
 
+_MOST_PIXELS = 30_000  # along a side
+
 
 def draw(arm: ConfigDict, images: int, draws: int, seed: int) -> np.ndarray:
     """Some training images of an arm as they are, and so many draws of each as training sees them.
@@ -71,7 +73,7 @@ def write(arms: dict[str, ConfigDict], path: Path, images: int, draws: int, seed
     figure.text(0.99, 0.995, "first column: the image as it is", fontsize=7, color="0.35", ha="right", va="top")
     buffer = io.BytesIO()
     with matplotlib.rc_context({"image.interpolation": "nearest"}):
-        figure.savefig(buffer, format="png", dpi=150)
+        figure.savefig(buffer, format="png", dpi=min(150, int(_MOST_PIXELS / max(figure.get_size_inches()))))
     files.write(path, buffer.getvalue())
     return titles
 

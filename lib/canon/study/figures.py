@@ -29,13 +29,16 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     the mean over the seeds; the band behind it reaches from the lowest to the highest.
     """
     panels = config.figure.panels or (tuple(config.arms),)
+    # Of the split that the claims are about, where it is one that was held out.
+    on_validation = any(claim.metric == "validation/error" for claim in config.claims.values())
+    judged = "validation/error" if on_validation else "test/error"
     runs = plan.runs(config, workdir)
     figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, arms in zip(all_axes, panels, strict=True):
         for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
             seeds = [_recorded(run.directory) for run in runs if run.arm == arm]
-            bold = _draw(axes, seeds, "test/error", colour, linestyle="-", linewidth=2.2, label=arm)
+            bold = _draw(axes, seeds, judged, colour, linestyle="-", linewidth=2.2, label=arm)
             _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0, label=None if bold else arm)
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -51,7 +54,8 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
     all_axes[0].set_ylabel("error (%)")
     figure.suptitle(
-        "dashed: training error (mini-batches) · bold: test error · bands: lowest to highest seed",
+        f"dashed: training error (mini-batches) · bold: {judged.removesuffix('/error')} error · "
+        "bands: lowest to highest seed",
         fontsize=9,
         color="0.35",
     )
@@ -87,7 +91,7 @@ def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **
 def claimed_metrics(config: ConfigDict, results: Mapping[str, Mapping[int, Result]]) -> Figure | None:
     """What the claims compare: a panel for each of their metrics, a row for each arm, a dot for each seed.
 
-    The bar is the mean. None where no run has ended, or there are no claims.
+    The bar is the mean, of ratios the geometric one. None where no run has ended, or there are no claims.
     """
     metrics = list(dict.fromkeys(claim.metric for claim in config.claims.values()))
     arms = [arm for arm in config.arms if results[arm]]
@@ -99,10 +103,16 @@ def claimed_metrics(config: ConfigDict, results: Mapping[str, Mapping[int, Resul
         ratio = any(claim.ratio for claim in config.claims.values() if claim.metric == metric)
         for row, arm in enumerate(reversed(arms)):
             values = np.array([result.metrics.get(metric, math.nan) for result in results[arm].values()])
+            lost = len(values) - np.isfinite(values).sum()
             values = values[np.isfinite(values)] * (100 if is_error else 1)
+            if lost:
+                axes.annotate(
+                    f"{lost} diverged", (0.99, row), xycoords=("axes fraction", "data"), ha="right", va="center"
+                )
             axes.plot(values, np.full(len(values), row), "o", color=_COLOURS[0], alpha=0.45, markersize=5)
             if len(values):
-                axes.plot([values.mean()] * 2, [row - 0.3, row + 0.3], color=_COLOURS[1], linewidth=2.2)
+                mean = np.exp(np.log(values).mean()) if ratio else values.mean()  # as the claim compares
+                axes.plot([mean] * 2, [row - 0.3, row + 0.3], color=_COLOURS[1], linewidth=2.2)
         axes.set_yticks(range(len(arms)), list(reversed(arms)))
         axes.set_ylim(-0.6, len(arms) - 0.4)
         axes.set_xlabel(f"{metric} (%)" if is_error else metric)

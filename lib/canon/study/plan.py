@@ -35,6 +35,8 @@ RUN_FIELDS = (*NAMED_SECTIONS, "data", "augment", "train", "parallel")
 RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
 
+_WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
+
 # An arm's name is a folder's name, in the workdir and in the report.
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
@@ -184,6 +186,12 @@ def check_arm(config: ConfigDict, arm: str) -> None:
         raise UserError(f"no arm is called {arm!r}{nearest} (there are: {', '.join(config.arms)})")
 
 
+def check_name(what: str, name: str) -> None:
+    """Raises `UserError` unless a folder can have this name."""
+    if not ARM_NAME.fullmatch(name):
+        raise UserError(f"{what} cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -")
+
+
 def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     """The config of every arm's runs, by the arm's name, in the study's order.
 
@@ -197,10 +205,7 @@ def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
     for name, changes in config.arms.items():
         if not isinstance(changes, ConfigDict):
             raise UserError(f"config.arms.{name} takes the fields that the arm changes, not {changes!r}")
-        if not ARM_NAME.fullmatch(name):
-            raise UserError(
-                f"an arm cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -"
-            )
+        check_name("an arm", name)
         try:
             configs[name] = merge(base, changes)
         except UserError as error:
@@ -217,7 +222,11 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
 
 def check_claims(config: ConfigDict) -> None:
     """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
-    splits = ["train", "test"] + ["validation"] * bool(config.data.validation_examples)
+    splits = ["train"] + ["test"] * bool(config.data.test_split)
+    if (
+        config.data.validation_examples or config.data.folds
+    ) and not config.candidates:  # runs get back what trials miss
+        splits.append("validation")
     metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss")]
     metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
@@ -234,6 +243,9 @@ def check_claims(config: ConfigDict) -> None:
                 f"claim {name}: no metric {claim.metric!r}{did_you_mean(claim.metric, metrics)} "
                 f"(there are: {', '.join(metrics)}, and {' and '.join(RECORDED)} with what is recorded)"
             )
+        kind = claim.metric.split("/")[1] if claim.metric.startswith(RECORDED) else ""
+        if (needed := _WATCHED_BY.get(kind)) and needed not in config.train.watch:
+            raise UserError(f"claim {name}: {claim.metric} is recorded with --config.train.watch={needed}")
         if not claim.tolerance >= 0:
             raise UserError(f"claim {name}: the tolerance must be at least 0, not {claim.tolerance}")
         if claim.ratio and claim.tolerance:

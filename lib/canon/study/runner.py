@@ -6,6 +6,7 @@ from typing import Protocol
 
 from ml_collections import ConfigDict
 
+from canon.errors import UserError
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
 from canon.training import loop, program
@@ -45,6 +46,7 @@ class Programs:
                 for trial in selection.trials(self._config, self._workdir, arm):
                     if trial.seed == 0:
                         program.build(selection.trial_config(self._config, trial))
+                program.build(selection.chosen_config(self._config, arm, next(iter(self._config.candidates))))
             else:
                 self._of_arm(arm)
 
@@ -59,8 +61,10 @@ class Programs:
         if arm not in self._built:
             config = plan.arm_configs(self._config)[arm]
             if self._config.candidates:
-                chosen = selection.choose(self._config, self._workdir, arm).candidate
-                config = selection.chosen_config(self._config, arm, chosen)
+                choice = selection.choose(self._config, self._workdir, arm)
+                if choice.all_diverged:
+                    raise UserError(f"every candidate of the arm {arm} diverged in a trial; give it others")
+                config = selection.chosen_config(self._config, arm, choice.candidate)
             self._built[arm] = program.build(config)
         return self._built[arm]
 
@@ -94,7 +98,8 @@ def run(
         if result is None:
             program = build(run)
             workdir.write_run_config(run.directory, run.arm, run.seed, program.config)
-            result = loop.train(program, run.seed, run.directory, observer, should_stop)
+            seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
+            result = loop.train(program, seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:
             raise loop.Interrupted(result.step)

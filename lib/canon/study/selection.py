@@ -18,9 +18,11 @@ from ml_collections import ConfigDict
 from canon.errors import UserError
 from canon.study import plan
 from canon.study.plan import Run
-from canon.training.result import STEPS_TO_TARGET, read_result
+from canon.training.result import DIVERGED, STEPS_TO_TARGET, read_result
 
 TRIALS_FOLDER = "trials"
+FIRST_SEED = 1_000_000
+"""Trials have seeds of their own: a choice is judged by runs that it was not made on."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,11 @@ class Choice:
     candidate: str | None
     scores: dict[str, list[float]]
 
+    @property
+    def all_diverged(self) -> bool:
+        """Whether each candidate has a trial that diverged: then none can be taken in earnest."""
+        return all(math.inf in scores for scores in self.scores.values())
+
     def summary(self) -> dict[str, Any]:
         """The choice's entry in `verdict.json`."""
         candidates = {}
@@ -48,6 +55,12 @@ def check(config: ConfigDict) -> None:
     """Raises `UserError` unless trials can be run as `config` asks."""
     if not config.candidates:
         return
+    for name, changes in config.candidates.items():
+        if not isinstance(changes, ConfigDict):
+            raise UserError(f"config.candidates.{name} takes the fields that it sets, not {changes!r}")
+        plan.check_name("a candidate", name)
+    if config.data.folds:
+        raise UserError("config.data.folds does not go with config.candidates; set config.selection.folds")
     folds, metric = config.selection.folds, config.selection.metric
     # How far and how fast a network trains can be what is compared; then nothing has to be held out.
     of_training = ("train/error", "train/loss", STEPS_TO_TARGET)
@@ -105,7 +118,8 @@ def choose(config: ConfigDict, workdir: Path, arm: str) -> Choice:
     for trial in planned:
         result = read_result(trial.directory)
         if result is not None:
-            scores[trial.candidate].append(result.metrics[config.selection.metric])
+            score = math.inf if result.status == DIVERGED else result.metrics[config.selection.metric]
+            scores[trial.candidate].append(score)
     if sum(map(len, scores.values())) < len(planned):
         return Choice(None, scores)
     return Choice(min(scores, key=lambda name: np.mean(scores[name])), scores)

@@ -10,8 +10,7 @@ from ml_collections import ConfigDict
 from canon import config as canon_config
 from canon import files
 from canon.errors import UserError, did_you_mean
-from canon.study import plan, statistics
-from canon.study.selection import choose
+from canon.study import plan, selection, statistics
 from canon.study.workdir import Study
 from canon.training.result import Result, read_result
 
@@ -78,6 +77,19 @@ def _metric(result: Result, claim: ConfigDict) -> float:
         nearest = did_you_mean(claim.metric, recorded)
         raise UserError(f"no run recorded {claim.metric!r}{nearest}, of which a claim speaks")
     return result.metrics[claim.metric]
+
+
+def _selection(config: ConfigDict, workdir: Path) -> dict[str, Any]:
+    if not config.candidates:
+        return {}
+    return {arm: selection.choose(config, workdir, arm).summary() for arm in config.arms}
+
+
+def _seconds_of_trials(config: ConfigDict, workdir: Path) -> float:
+    if not config.candidates:
+        return 0.0
+    trials = [read_result(t.directory) for arm in config.arms for t in selection.trials(config, workdir, arm)]
+    return sum(trial.seconds for trial in trials if trial is not None)
 
 
 def summarize(results: dict[int, Result]) -> dict[str, Any]:
@@ -155,10 +167,10 @@ def conclude(study: Study, workdir: Path) -> dict[str, Any]:
         "runs": {"ended": ended, "planned": config.seeds * len(config.arms)},
         "claims": claims,
         "arms": arms,
-        "selection": {arm: choose(config, workdir, arm).summary() for arm in config.arms} if config.candidates else {},
+        "selection": _selection(config, workdir),
         "deviations": deviations(study),
         **_environment(results),
-        "seconds": sum(arm["seconds"] for arm in arms.values()),
+        "seconds": sum(arm["seconds"] for arm in arms.values()) + _seconds_of_trials(config, workdir),
         "date": datetime.date.today().isoformat(),
         "command": study.command,
     }

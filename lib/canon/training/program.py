@@ -143,6 +143,11 @@ def build(config: ConfigDict) -> Program:
     model = models.create(**config.model, num_classes=num_classes)
     loss = losses.create(**config.loss, num_classes=num_classes)
     task = Classification(model, loss, watch_activity="activity" in watch)
+    if data.evaluation_crops > 1 and config.loss.name != "softmax_cross_entropy":
+        raise UserError(
+            f"data.evaluation_crops={data.evaluation_crops} averages probabilities, which the loss {config.loss.name} "
+            "does not take; use softmax_cross_entropy, or one crop"
+        )
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
