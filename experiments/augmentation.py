@@ -59,7 +59,7 @@ def get_config(argument="digits"):
         config.train.checkpoint_every = 1_000
         config.figure.error_limit = 60.0
     else:
-        config.cost = "4 minutes on two CPU cores"
+        config.cost = "6 minutes on two CPU cores"
         config.deviations = (
             "The network is another; of the digits, of 8×8 pixels, 200 are seen. Elastic distortions are left out.",
         )

@@ -37,7 +37,7 @@ def get_config(argument="digits"):
         config.train.checkpoint_every = 2_000
         config.figure.error_limit = 5.0
     else:
-        config.cost = "2 minutes on two CPU cores"
+        config.cost = "a minute on two CPU cores"
         config.deviations = (*config.deviations, "Images are 8×8; 200 of them are seen; two layers of 512 units.")
         config.seeds = 5
         config.model.update(name="mlp", hidden=(512, 512))

@@ -46,7 +46,7 @@ def get_config(argument="digits"):
         config.train.evaluate_every = 500
         config.train.checkpoint_every = 2_500
     else:
-        config.cost = "2 minutes on two CPU cores"
+        config.cost = "a minute on two CPU cores"
         config.train.batch_size = 64
         config.train.steps = 1_500
         config.train.log_every = 10

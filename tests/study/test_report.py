@@ -8,6 +8,7 @@ import pytest
 from canon.study import report, runner, workdir
 from canon.study.plan import runs
 from canon.study.workdir import Study
+from canon.training.result import Result, write_result
 
 
 class Watcher:
@@ -109,3 +110,16 @@ def test_numbers_read_as_their_metric_wants():
     assert report.number(0.12345, "test/loss") == "0.123"
     assert report.number(None, "test/loss") == "–"
     assert report.amount(-0.01, "test/error") == "−1.00 points"
+
+
+def test_a_metric_that_only_some_arms_have_is_left_open_in_the_others(tiny_study, tmp_path):
+    best = {
+        "narrow": {"step": 12, "validation/error": 0.2, "train/error": 0.1},  # best at the last step
+        "wide": {"step": 6, "validation/error": 0.2},
+    }
+    for run in runs(tiny_study, tmp_path):
+        run.directory.mkdir(parents=True)
+        metrics = {"train/error": 0.1, "test/error": 0.2}
+        write_result(run.directory, Result("finished", 12, metrics, best_on_validation=best[run.arm]))
+    report.write(Study("toy", "", tiny_study, None, "launch.py run toy"), tmp_path)
+    assert "At the step with the lowest validation error" in (tmp_path / report.REPORT_FILE).read_text()
