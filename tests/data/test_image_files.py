@@ -110,10 +110,12 @@ def test_a_file_that_is_damaged_or_no_image_is_named_in_one_line(tmp_path, rando
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path):
-    for path in (tmp_path / "nowhere.jpg", tmp_path, tmp_path / "a" / "b.jpg"):
+    for path in (tmp_path / "nowhere.jpg", tmp_path / "a" / "b.jpg"):
         with pytest.raises(UserError, match="there is no image .*") as refusal:
             image_files.read(path)
         assert str(path) in str(refusal.value)
+    with pytest.raises(UserError, match=f"^{tmp_path} is a folder; name the images in it"):
+        image_files.read(tmp_path)
 
 
 def test_a_name_that_is_too_long_is_the_users_mistake_too(tmp_path):
