@@ -12,7 +12,7 @@ own:
   clip_value: limit each element of g to this magnitude; None leaves it as it is.
   max_norm: after each step scale the weights into a unit down to this L2 norm, where it is larger (Hinton et al. 2012;
     Srivastava et al. 2014, section 5.1); None leaves them as they are. A unit's are a kernel's over all of its axes but
-    the last: of a convolution, a filter.
+    the last: of a convolution, a filter (of LeNet-5's table of connections, one connection).
 
 Each raises `UserError` where a value is outside its range. A clip at 0 is: it would divide 0 by 0 where g is 0.
 """

@@ -71,7 +71,8 @@ def affine(
     slant = _matrices([[one, zero], [shear * draws[1], one]])
     # From where a pixel goes to where its colour comes from: what grows is read more slowly.
     grow = _matrices([[1 / (1 + scale * draws[2]), zero], [zero, 1 / (1 + scale * draws[3])]])
-    return _resample(images, turn @ slant @ grow, translation * draws[4:].T)
+    matrix = jnp.matmul(jnp.matmul(turn, slant, precision="highest"), grow, precision="highest")
+    return _resample(images, matrix, translation * draws[4:].T)
 
 
 def rotate(key: jax.Array, images: jax.Array, degrees: float) -> jax.Array:
@@ -107,7 +108,9 @@ def _resample(images: jax.Array, matrix: jax.Array, offset: jax.Array) -> jax.Ar
     grid = np.stack(np.meshgrid(np.arange(height), np.arange(width), indexing="ij"), -1).astype(np.float32) - centre
 
     def one(image, matrix, offset):
-        places = jnp.moveaxis(jnp.einsum("ij,hwj->hwi", matrix, grid) + offset + centre, -1, 0)
+        # Places are not to be rounded as an accelerator rounds the factors of a product.
+        turned = jnp.einsum("ij,hwj->hwi", matrix, grid, precision="highest")
+        places = jnp.moveaxis(turned + offset + centre, -1, 0)
         channel = jax.vmap(lambda plane: map_coordinates(plane, list(places), order=1), -1, -1)
         return channel(image)
 
@@ -133,7 +136,7 @@ def colour(key: jax.Array, images: jax.Array, largest: float) -> jax.Array:
 
     Its saturation; images of three channels.
     """
-    grey = (images @ np.array(GREY, images.dtype))[..., None]
+    grey = jnp.matmul(images, np.array(GREY, images.dtype), precision="highest")[..., None]
     return images + (images - grey) * _draw(key, images, largest)
 
 
@@ -150,7 +153,8 @@ def lighting(key: jax.Array, images: jax.Array, deviation: float, components: ja
       components: `[channels, channels]`: column i is λ_i p_i; see `colour_components`.
     """
     alpha = deviation * jax.random.normal(key, (images.shape[0], components.shape[1]))
-    return images + (alpha @ components.T)[:, None, None, :].astype(images.dtype)
+    shift = jnp.matmul(alpha, components.T, precision="highest")
+    return images + shift[:, None, None, :].astype(images.dtype)
 
 
 def colour_components(covariance: np.ndarray) -> np.ndarray:
