@@ -86,6 +86,7 @@ def default() -> ConfigDict:
     # before, is no larger; 0 for none.
     config.train.target_error = 0.0
     config.train.stop_at_target = False  # end the run there
+    config.train.give_up_after = 0  # with `stop_at_target`: end the run at this step all the same; 0: never
     config.train.watch = (
         ""  # what else to record: `activity` of nonlinearities, `gradients` of each layer; or both: a,b
     )

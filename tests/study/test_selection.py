@@ -97,9 +97,29 @@ def test_examples_that_are_held_out_serve_in_place_of_folds_and_the_runs_get_the
     selection.check(choosing)
     trials = selection.trials(choosing, tmp_path, "wide")
     assert len(trials) == 2
-    config = selection.trial_config(choosing, trials[0])
+    config = selection.trial_config(choosing, trials[0], tmp_path)
     assert (config.data.validation_examples, config.data.folds) == (200, 0)
     assert selection.chosen_config(choosing, "wide", trials[0].candidate).data.validation_examples == 0
+
+
+def test_a_trial_of_speed_ends_where_one_before_it_was_faster(choosing, tmp_path):
+    with choosing.unlocked():
+        rates = {"schedule.learning_rate": (1e-6, 0.3, 0.03)}
+        choosing.candidates = ConfigDict(sweep.grid(rates))
+        choosing.selection.update(folds=0, metric="steps_to_target")
+        choosing.train.update(steps=300, log_every=5, target_error=0.5, stop_at_target=True)
+        choosing.seeds = 1
+    train(choosing, tmp_path)
+    choice = selection.choose(choosing, tmp_path, "narrow")
+    ended = {t.candidate: read_result(t.directory) for t in selection.trials(choosing, tmp_path, "narrow")}
+    fastest = ended["learning_rate=3e-1"].step
+    assert ended["learning_rate=1e-6"].step == 300  # before it there was none
+    assert fastest < 300
+    assert ended["learning_rate=3e-2"].step == fastest
+    assert choice.candidate == "learning_rate=3e-1"
+    choosing.train.stop_at_target = False
+    trial = selection.trials(choosing, tmp_path, "narrow")[-1]
+    assert selection.trial_config(choosing, trial, tmp_path).train.give_up_after == 0
 
 
 def test_folds_are_scikit_learns_every_example_is_held_out_once_and_classes_keep_their_shares(toy_source):

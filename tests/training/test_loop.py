@@ -199,6 +199,17 @@ def test_a_target_that_was_never_reached_counts_as_the_length_of_the_run(tiny_co
     assert (result.step, result.metrics["steps_to_target"]) == (12, 12)
 
 
+def test_a_run_gives_up_where_it_is_told_to_and_is_otherwise_the_same(tiny_config, tmp_path):
+    whole = loop.train(build(tiny_config, train=TARGET["train"]), 0, tmp_path / "whole")
+    early = whole.step - 1
+    gave_up = loop.train(build(tiny_config, train=TARGET["train"] | {"give_up_after": early}), 0, tmp_path / "early")
+    assert (gave_up.step, gave_up.metrics["steps_to_target"]) == (early, early)
+    late = loop.train(build(tiny_config, train=TARGET["train"] | {"give_up_after": whole.step + 3}), 0, tmp_path / "l")
+    assert late.metrics == whole.metrics
+    with pytest.raises(UserError, match="give_up_after=5 must be 0, or above 0 with train.target_error"):
+        build(tiny_config, train={"give_up_after": 5})
+
+
 def test_what_a_run_watches_is_recorded(tiny_config, tmp_path):
     result = loop.train(build(tiny_config, train={"watch": "activity, gradients"}), 0, tmp_path)
     for name in ("saturation/relu1", "dead/relu1", "gradient_norm/hidden1", "gradient_norm/classifier"):

@@ -45,7 +45,7 @@ class Programs:
             if self._config.candidates:
                 for trial in selection.trials(self._config, self._workdir, arm):
                     if trial.seed == 0:
-                        program.build(selection.trial_config(self._config, trial))
+                        program.build(selection.trial_config(self._config, trial, self._workdir))
                 program.build(selection.chosen_config(self._config, arm, next(iter(self._config.candidates))))
             else:
                 self._of_arm(arm)
@@ -54,7 +54,7 @@ class Programs:
         """The program of a run; of an arm with candidates, once its trials have ended."""
         if run.candidate:
             self._built.clear()  # one program at a time: a trial's is wanted once
-            return program.build(selection.trial_config(self._config, run))
+            return program.build(selection.trial_config(self._config, run, self._workdir))
         return self._of_arm(run.arm)
 
     def _of_arm(self, arm: str) -> Program:
@@ -97,8 +97,8 @@ def run(
         result = read_result(run.directory)
         if result is None:
             program = build(run)
-            workdir.write_run_config(run.directory, run.arm, run.seed, program.config)
             seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
+            workdir.write_run_config(run.directory, run.arm, seed, program.config)
             result = loop.train(program, seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:

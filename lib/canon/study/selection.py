@@ -98,11 +98,32 @@ def trials(config: ConfigDict, workdir: Path, arm: str) -> list[Run]:
     ]
 
 
-def trial_config(config: ConfigDict, trial: Run) -> ConfigDict:
-    """The config of a trial: it sees no test split, and leaves out its fold."""
+def trial_config(config: ConfigDict, trial: Run, workdir: Path) -> ConfigDict:
+    """The config of a trial: it sees no test split, leaves out its fold, and gives up where it cannot be chosen.
+
+    Of trials of speed, one for each candidate, none goes on beyond the steps that the fastest before it needed: what it
+    is then known to need at least is enough to pass it over.
+    """
     arm = _with(config, plan.arm_configs(config)[trial.arm], trial.candidate)
     data = {"test_split": "", "folds": config.selection.folds, "fold": trial.seed if config.selection.folds else 0}
-    return plan.merge(arm, ConfigDict({"data": data}))
+    changes = {"data": data}
+    if config.selection.metric == STEPS_TO_TARGET and arm.train.stop_at_target and not config.selection.folds:
+        fastest = _fastest_before(config, trial, workdir)
+        if fastest < min(arm.train.steps, arm.train.give_up_after or arm.train.steps):
+            changes["train"] = {"give_up_after": int(fastest)}
+    return plan.merge(arm, ConfigDict(changes))
+
+
+def _fastest_before(config: ConfigDict, trial: Run, workdir: Path) -> float:
+    """The fewest steps that one of an arm's trials before this one needed."""
+    needed = math.inf
+    for other in trials(config, workdir, trial.arm):
+        if other == trial:
+            break
+        result = read_result(other.directory)
+        if result is not None and result.status != DIVERGED:
+            needed = min(needed, result.metrics[STEPS_TO_TARGET])
+    return needed
 
 
 def chosen_config(config: ConfigDict, arm: str, candidate: str) -> ConfigDict:

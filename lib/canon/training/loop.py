@@ -106,7 +106,8 @@ def _train(
     else:
         state, progress = checkpoints.restore(program.abstract_state)
     first, compile_seconds = int(state.step), progress["compile_seconds"]
-    observer.started(first, config.steps)
+    steps = min(config.steps, config.give_up_after or config.steps)
+    observer.started(first, steps)
 
     def seconds() -> float:
         return progress["seconds"] + time.perf_counter() - began
@@ -116,7 +117,7 @@ def _train(
         target = config.target_error if config.stop_at_target else 0.0
         # A launch that was killed as it ended, at its target, has nothing left to train.
         ended = target and reached(read_metrics(directory), target)
-        batches = program.pipelines["train"].batches(seed, first, first if ended else config.steps)
+        batches = program.pipelines["train"].batches(seed, first, first if ended else steps)
         step = first
         for step, batch in enumerate(batches, start=first + 1):
             state, metrics = program.train_step(state, batch)
@@ -126,7 +127,7 @@ def _train(
                 compile_seconds = compile_seconds or seconds()
                 window.restart_clock(step)
 
-            last = step == config.steps
+            last = step == steps
             values: dict[str, float] = {}
             not_finite = None
             if last or step % config.log_every == 0:

@@ -119,6 +119,13 @@ def _check(train: ConfigDict) -> None:
     for name in ("batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every", "evaluation_batch_size"):
         if train[name] < 1:
             raise UserError(f"train.{name} must be at least 1, not {train[name]}")
+    if not 0 <= train.target_error < 1:
+        raise UserError(f"train.target_error must be at least 0 and below 1, not {train.target_error}")
+    if train.give_up_after < 0 or (train.give_up_after and not (train.target_error and train.stop_at_target)):
+        raise UserError(
+            f"train.give_up_after={train.give_up_after} must be 0, or above 0 with train.target_error and "
+            "train.stop_at_target"
+        )
     if train.steps > _MOST_STEPS:
         raise UserError(f"train.steps must be at most {_MOST_STEPS:,}, not {train.steps:,}")
 
@@ -134,8 +141,6 @@ def build(config: ConfigDict) -> Program:
     watch = [word.strip() for word in config.train.watch.split(",") if word.strip()]
     if unknown := set(watch) - set(WATCHED):
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
-    if not 0 <= config.train.target_error < 1:
-        raise UserError(f"train.target_error must be at least 0 and below 1, not {config.train.target_error}")
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
     splits = _splits(data)

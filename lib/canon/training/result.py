@@ -23,6 +23,7 @@ class TrainConfig(Protocol):
 
     steps: int
     target_error: float
+    give_up_after: int
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,8 @@ def _to_target(lines: list[dict[str, Any]], train: TrainConfig) -> dict[str, flo
     """A run that never came to the target needs more steps than it has: they count as a lower bound."""
     if not train.target_error:
         return {}
-    return {STEPS_TO_TARGET: float(reached(lines, train.target_error) or train.steps)}
+    at_most = min(train.steps, train.give_up_after or train.steps)
+    return {STEPS_TO_TARGET: float(reached(lines, train.target_error) or at_most)}
 
 
 def _of_splits(line: dict[str, Any]) -> dict[str, float]:
