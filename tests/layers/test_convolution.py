@@ -226,7 +226,7 @@ def test_same_padding_is_transposed_exactly_where_the_stride_is_beyond_the_windo
     def conv(x):
         return Conv(1, **kwargs).apply({"params": {"kernel": kernel}}, x)
 
-    (expected,) = jax.linear_transpose(conv, np.zeros((1, 3 * stride, 1), np.float32))(y)
+    (expected,) = jax.vjp(conv, np.zeros((1, 3 * stride, 1), np.float32))[1](y)
     transposed = ConvTranspose(1, **kwargs).apply({"params": {"kernel": kernel}}, y)
     np.testing.assert_allclose(transposed, expected, rtol=1e-6)
 

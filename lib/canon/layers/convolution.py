@@ -4,7 +4,7 @@ Flax's `Conv` does the work. What is added: half and full padding, groups in tra
 name the layer.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import jax
 from flax import linen as nn
@@ -12,6 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.errors import UserError
+from canon.layers.convolution_gradient import convolve
 from canon.layers.windows import Padding, check_window, explicit_padding, fits, layer_name, per_axis, times
 
 
@@ -24,6 +25,8 @@ class Conv(nn.Conv):
     Raises:
       UserError: the window does not fit into the input, or the groups do not divide the channels or the features.
     """
+
+    conv_general_dilated: Callable[..., jax.Array] | None = convolve
 
     def __post_init__(self):
         self.kernel_size = per_axis("kernel_size", self.kernel_size)

@@ -3,7 +3,7 @@
 A pool overlaps when its stride is smaller than its window: Krizhevsky et al. 2012, section 3.4, with 3 and 2.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 
 import jax
 import numpy as np
@@ -12,6 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.errors import UserError
+from canon.layers.max_pool import Windows, max_pool
 from canon.layers.precision import at_least_float32
 from canon.layers.windows import Padding, check_window, explicit_padding, layer_name, per_axis
 
@@ -22,19 +23,15 @@ class _Pool(nn.Module):
     padding: Padding = "VALID"
     ceil_mode: bool = False
 
-    def _reduce(self, x: jax.Array, initial: float, function: Callable) -> jax.Array:
+    def _windows(self, x: jax.Array) -> Windows:
+        """What is asked for, as (before, after) for each axis where it has a name."""
         spatial = x.shape[1:-1]
         window = per_axis("window", self.window, len(spatial))
         strides = window if self.strides is None else per_axis("strides", self.strides, len(spatial))
         padding = self._padding(spatial, window, strides)
-        return lax.reduce_window(
-            x,
-            np.array(initial, x.dtype)[()],
-            function,
-            (1, *window, 1),
-            (1, *strides, 1),
-            padding if isinstance(padding, str) else [(0, 0), *padding, (0, 0)],
-        )
+        if isinstance(padding, str):
+            padding = lax.padtype_to_pads(spatial, window, strides, padding)
+        return Windows(window, strides, tuple((int(before), int(after)) for before, after in padding))
 
     def _padding(self, spatial, window, strides):
         no_dilation = (1,) * len(window)
@@ -83,8 +80,7 @@ class MaxPool(_Pool):
     """
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        lowest = -np.inf if jnp.issubdtype(x.dtype, jnp.inexact) else jnp.iinfo(x.dtype).min
-        return self._reduce(x, lowest, lax.max)
+        return max_pool(x, self._windows(x))
 
 
 class AvgPool(_Pool):
@@ -104,11 +100,12 @@ class AvgPool(_Pool):
         if self.count_include_pad and self.ceil_mode:
             raise UserError(f"layer {layer_name(self)}: count_include_pad does not go with ceil_mode")
         dtype = at_least_float32(x.dtype)  # a sum of bfloat16 stands still from 256 terms on
-        total = self._reduce(x.astype(dtype), 0, lax.add)
+        windows = self._windows(x)
+        total = windows.reduce(x.astype(dtype), 0, lax.add)
         if self.count_include_pad:
-            count = np.prod(per_axis("window", self.window, x.ndim - 2), dtype=int).astype(dtype)
+            count = np.prod(windows.size, dtype=int).astype(dtype)
         else:
-            count = self._reduce(jnp.ones((1, *x.shape[1:-1], 1), dtype), 0, lax.add)
+            count = windows.reduce(jnp.ones((1, *x.shape[1:-1], 1), dtype), 0, lax.add)
         return (total / count).astype(x.dtype)
 
 

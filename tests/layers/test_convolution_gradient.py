@@ -1,0 +1,99 @@
+import jax
+import numpy as np
+import pytest
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import Mesh, NamedSharding, PartitionSpec
+
+from canon.layers import convolution_gradient
+from canon.layers.convolution import Conv
+from canon.layers.convolution_gradient import convolve
+
+NUMBERS = ("NHWC", "HWIO", "NHWC")
+
+CONVOLUTIONS = {
+    "in parts": ((12, 32, 32, 4), (3, 3, 4, 6), {"padding": "SAME"}),
+    "in as many parts as there may be": ((32, 32, 32, 2), (5, 5, 2, 3), {"padding": "SAME"}),
+    "a batch that is cut into no parts": ((7, 32, 32, 2), (3, 3, 2, 2), {"padding": "VALID"}),
+    "strided": ((8, 33, 32, 4), (3, 2, 4, 4), {"window_strides": (2, 3), "padding": ((1, 0), (2, 1))}),
+    "dilated": ((8, 40, 40, 4), (3, 3, 4, 2), {"rhs_dilation": (2, 3), "padding": "VALID"}),
+    "dilated input": (
+        (8, 20, 20, 4),
+        (3, 3, 4, 2),
+        {"lhs_dilation": (2, 2), "padding": ((1, 2), (2, 0))},
+    ),
+    "in groups": ((8, 32, 32, 6), (3, 3, 2, 9), {"feature_group_count": 3, "padding": "SAME"}),
+    "in three groups of one channel": ((8, 32, 32, 3), (3, 3, 1, 3), {"feature_group_count": 3, "padding": "SAME"}),
+    "of three colours": ((8, 32, 32, 3), (5, 5, 3, 4), {"padding": "SAME"}),
+    "1×1": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": "VALID"}),
+    "1×1 with a stride": ((4, 32, 32, 5), (1, 1, 5, 6), {"window_strides": (2, 2), "padding": "VALID"}),
+    "1×1 with padding": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": ((1, 0), (0, 2))}),
+    "1×1 in groups": ((4, 32, 32, 6), (1, 1, 3, 4), {"feature_group_count": 2, "padding": "VALID"}),
+}
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
+    x_shape, kernel_shape, arguments = CONVOLUTIONS[case]
+    arguments = {"window_strides": (1, 1), "dimension_numbers": NUMBERS} | arguments
+    x, kernel = random.normal(size=x_shape), random.normal(size=kernel_shape)
+    with jax.enable_x64(True):
+        y = lax.conv_general_dilated(x, kernel, **arguments)
+        weights = random.normal(size=y.shape)
+
+        def of(function):
+            return jax.jit(jax.value_and_grad(lambda x, w: (function(x, w, **arguments) * weights).sum(), (0, 1)))
+
+        ours, theirs = of(convolve)(x, kernel), of(lax.conv_general_dilated)(x, kernel)
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-9), ours, theirs)
+
+
+def test_parts_divide_the_batch_and_hold_few_pixels_each():
+    assert convolution_gradient._parts(128, 32 * 32) == 16
+    assert convolution_gradient._parts(128, 8 * 8) == 4
+    assert convolution_gradient._parts(50, 32 * 32) == 10
+    assert convolution_gradient._parts(1, 224 * 224) == 1
+    assert convolution_gradient._parts(31, 32 * 32) == 1
+
+
+def test_a_gradient_in_bfloat16_is_summed_over_its_parts_in_float32(random):
+    x = jnp.asarray(random.uniform(1, 2, (32, 32, 32, 1)), jnp.bfloat16)
+    kernel = jnp.ones((1, 3, 1, 1), jnp.bfloat16)
+    arguments = {"window_strides": (1, 1), "padding": "VALID", "dimension_numbers": NUMBERS}
+    gradient = jax.grad(lambda kernel: convolve(x, kernel, **arguments).astype(jnp.float32).sum())(kernel)
+    assert gradient.dtype == jnp.bfloat16
+    exact = [np.asarray(x, np.float64)[:, :, i : i + 30].sum() for i in range(3)]
+    np.testing.assert_allclose(np.asarray(gradient, np.float64).ravel(), exact, rtol=2**-8)
+
+
+def test_a_batch_that_is_split_over_devices_gives_the_same_gradient(random):
+    mesh = Mesh(np.array(jax.devices()[:8]), ("data",))
+    x, kernel = random.normal(size=(32, 16, 16, 3)).astype(np.float32), random.normal(size=(3, 3, 3, 4))
+    kernel = kernel.astype(np.float32)
+    layer = Conv(4, (3, 3), use_bias=False)
+
+    @jax.jit
+    def gradient(x, kernel):
+        return jax.grad(lambda kernel: jnp.square(layer.apply({"params": {"kernel": kernel}}, x)).sum())(kernel)
+
+    split = jax.device_put(x, NamedSharding(mesh, PartitionSpec("data")))
+    np.testing.assert_allclose(gradient(split, kernel), gradient(x, kernel), rtol=1e-5, atol=1e-3)
+
+
+def test_a_hessian_vector_product_goes_forward_over_reverse(random):
+    x, kernel, direction = (random.normal(size=s) for s in ((4, 8, 8, 3), (3, 3, 3, 2), (3, 3, 3, 2)))
+    arguments = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NUMBERS}
+
+    def product(function):
+        gradient = jax.grad(lambda kernel: jnp.sin(function(x, kernel, **arguments)).sum())
+        return jax.jvp(gradient, (kernel,), (direction,))[1]
+
+    with jax.enable_x64(True):
+        np.testing.assert_allclose(product(convolve), product(lax.conv_general_dilated), rtol=1e-9, atol=1e-9)
+
+
+def test_another_backend_is_given_the_plain_convolution(monkeypatch):
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    x, kernel = jnp.zeros((1, 8, 8, 3)), jnp.zeros((3, 3, 3, 2))
+    jaxpr = jax.make_jaxpr(lambda x, w: convolve(x, w, (1, 1), "SAME", dimension_numbers=NUMBERS))(x, kernel)
+    assert [equation.primitive.name for equation in jaxpr.eqns] == ["conv_general_dilated"]
