@@ -21,6 +21,11 @@ def test_the_first_column_is_the_image_and_the_others_are_draws_of_it(tiny_confi
     assert (drawn != contact_sheet.draw(arm(tiny_config, pad_crop=2), 3, 5, seed=1)).any()
 
 
+def test_a_single_image_is_mixed_with_others(tiny_config):
+    drawn = contact_sheet.draw(arm(tiny_config, mixup=1.0), images=1, draws=8, seed=0)
+    assert np.abs(drawn[:, 1:] - drawn[:, :1]).max() > 0.1
+
+
 def test_without_augmentation_every_draw_is_the_image(tiny_config):
     drawn = contact_sheet.draw(arm(tiny_config), images=2, draws=3, seed=0)
     np.testing.assert_array_equal(drawn, drawn[:, :1].repeat(4, axis=1))

@@ -1,5 +1,6 @@
 import pytest
 
+from canon.errors import UserError
 from canon.study import runner
 from canon.study.plan import runs
 from canon.training.loop import Interrupted
@@ -37,3 +38,12 @@ def test_runs_of_one_arm_share_a_program(tiny_study, tmp_path):
     for arm, program in built:
         for other, another in built:
             assert (program is another) == (arm == other)
+
+
+def test_a_claim_of_what_no_run_records_is_refused_before_anything_is_trained(tiny_study, tmp_path):
+    with tiny_study.unlocked():
+        tiny_study.claims.width.metric = "batch/gradient_nrm"
+    with pytest.raises(UserError, match="claim width: the arm narrow records no .*did you mean gradient_norm"):
+        runner.Programs(tiny_study, tmp_path).check(["narrow", "wide"])
+    tiny_study.claims.width.metric = "first/gradient_norm"
+    runner.Programs(tiny_study, tmp_path).check(["narrow", "wide"])

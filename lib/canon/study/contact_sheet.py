@@ -15,6 +15,7 @@ from canon.data import crops, preprocess, sources
 from canon.data.augmentation import Augmentation
 
 _MOST_PIXELS = 30_000  # along a side
+_PARTNERS = 8  # images that are drawn beside those that are shown: mixup takes another one for each
 
 
 def draw(arm: ConfigDict, images: int, draws: int, seed: int) -> np.ndarray:
@@ -33,7 +34,8 @@ def draw(arm: ConfigDict, images: int, draws: int, seed: int) -> np.ndarray:
     source = sources.load(data.source, data.train_split, data.data_dir)
     cut = crops.create(data.crop, data.image_size, data.crop_scales, 1, data.evaluation_scale)
     prepare = jax.jit(preprocess.create(source, "none", Augmentation(**arm.augment), data.image_size, cut))
-    chosen = [i * len(source) // images for i in range(images)]
+    partners = [(2 * i + 1) * len(source) // (2 * _PARTNERS) for i in range(_PARTNERS)]
+    chosen = [i * len(source) // images for i in range(images)] + partners
 
     def see(key: jax.Array | None, generator: np.random.Generator) -> np.ndarray:
         def crop(_: int, image: np.ndarray) -> np.ndarray:
@@ -41,7 +43,7 @@ def draw(arm: ConfigDict, images: int, draws: int, seed: int) -> np.ndarray:
 
         stored, labels = sources.stack(source, chosen, crop if cut else None)
         batch = {"image": jnp.asarray(stored), "label": jnp.asarray(labels)}
-        return np.asarray(prepare(batch, key)["image"])
+        return np.asarray(prepare(batch, key)["image"])[:images]
 
     keys = [None, *jax.random.split(jax.random.key(seed), draws)]
     columns = [see(key, np.random.default_rng([seed, i])) for i, key in enumerate(keys)]

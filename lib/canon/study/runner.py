@@ -6,7 +6,7 @@ from typing import Protocol
 
 from ml_collections import ConfigDict
 
-from canon.errors import UserError
+from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
 from canon.training import loop, program
@@ -39,16 +39,28 @@ class Programs:
         """Builds what the arms begin with, so that a mistake in one of them shows before anything is written.
 
         Raises:
-          UserError: something in the config does not exist or does not fit.
+          UserError: something in the config does not exist or does not fit, or a claim is of what no run records.
         """
         for arm in arms:
             if self._config.candidates:
                 for trial in selection.trials(self._config, self._workdir, arm):
                     if trial.seed == 0:
                         program.build(selection.trial_config(self._config, trial, self._workdir))
-                program.build(selection.chosen_config(self._config, arm, next(iter(self._config.candidates))))
+                first = program.build(selection.chosen_config(self._config, arm, next(iter(self._config.candidates))))
             else:
-                self._of_arm(arm)
+                first = self._of_arm(arm)
+            self._check_claims(arm, first)
+
+    def _check_claims(self, arm: str, its_program: Program) -> None:
+        for name, claim in self._config.claims.items():
+            prefix, _, metric = claim.metric.partition("/")
+            if f"{prefix}/" not in plan.RECORDED or arm not in (claim.higher, claim.lower):
+                continue
+            if metric not in (recorded := its_program.recorded()):
+                raise UserError(
+                    f"claim {name}: the arm {arm} records no {claim.metric!r}{did_you_mean(metric, recorded)} "
+                    f"(it records: {', '.join(sorted(recorded))})"
+                )
 
     def build(self, run: Run) -> Program:
         """The program of a run; of an arm with candidates, once its trials have ended."""

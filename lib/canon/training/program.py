@@ -51,6 +51,12 @@ class Program:
         wanted = min(wanted, max(pipeline.size for pipeline in self.pipelines.values()))
         return -(-wanted // self.devices) * self.devices
 
+    def recorded(self) -> set[str]:
+        """The names of what every step of training records, found without running one."""
+        example = self.pipelines["train"].batch(seed=0, step=0)
+        _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
+        return set(metrics)
+
     @property
     def devices(self) -> int:
         """How many devices it runs on."""
