@@ -42,7 +42,9 @@ def get_config(argument="digits"):
         config.cost = "3 minutes on two CPU cores"
         config.model.update(name="mlp", hidden=(32, 32, 32, 32, 32, 32), activation="tanh")
         config.seeds = 5
-        config.selection.folds = 10  # at the edge of what is stable, a rate that suits three seeds may fail with a fourth
+        config.selection.folds = (
+            10  # at the edge of what is stable, a rate that suits three seeds may fail with a fourth
+        )
         config.train.batch_size = 900  # most of them: what slows plain descent down is curvature, not noise
         config.train.steps = 150
         config.train.log_every = 5

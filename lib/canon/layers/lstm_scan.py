@@ -1,0 +1,105 @@
+"""The LSTM over time, with its gradient written out.
+
+What JAX derives for a scan adds each step's share of the recurrent kernel's gradient to a matrix that goes through
+memory at every step. Here the backward pass leaves the gradients of the gates behind, for all steps, and the kernel's
+is one product of two tall matrices after it; and the gates are kept as they came out of their nonlinearities, so that
+none is computed twice. Graves 2013, "Generating sequences with recurrent neural networks", equations 7 to 11; without
+peepholes the same with rows of zeros.
+"""
+
+from typing import Any
+
+import jax
+from flax import linen as nn
+from jax import lax
+from jax import numpy as jnp
+
+from canon.layers import cells
+from canon.layers.cells import Carry, Parameters
+
+STEPS = (cells.lstm, cells.lstm_peephole)
+
+
+def run(
+    parameters: Parameters, x: jax.Array, carry: Carry, inside: jax.Array | None, reverse: bool, unroll: int
+) -> tuple[jax.Array, Carry]:
+    """As `canon.layers.recurrence.run`, for a cell of `STEPS`; `inside` is `[time, batch, 1]`, or None."""
+
+    def forward(parameters, x, carry, inside):
+        outputs, last, _ = _forward(parameters, x, carry, inside, reverse, unroll)
+        return outputs, last
+
+    def forward_rule(parameters, x, carry, inside):
+        outputs, last, kept = _forward(parameters, x, carry, inside, reverse, unroll)
+        return (outputs, last), (parameters, inside, kept)
+
+    def backward_rule(residuals, gradients):
+        return *_backward(*residuals, *gradients, reverse, unroll), None
+
+    scan = jax.custom_vjp(forward)
+    scan.defvjp(forward_rule, backward_rule)
+    return scan(dict(parameters), x, carry, inside)
+
+
+def _forward(parameters, x, carry, inside, reverse, unroll) -> tuple[jax.Array, Carry, Any]:
+    """Outputs, the last carry, and what the backward pass wants of each step: h and c before it, gates, c after it."""
+    kernel, peephole = parameters["recurrent_kernel"], parameters.get("peephole")
+
+    def step(carry, at):
+        (h, c), (x, inside) = carry, at
+        i, f, g, o = jnp.split(x + h @ kernel, 4, axis=-1)
+        if peephole is not None:
+            i, f = i + peephole[0] * c, f + peephole[1] * c
+        i, f, g = nn.sigmoid(i), nn.sigmoid(f), jnp.tanh(g)
+        new_c = f * c + i * g
+        o = nn.sigmoid(o if peephole is None else o + peephole[2] * new_c)
+        new_h = o * jnp.tanh(new_c)
+        kept = (h, c, jnp.concatenate([i, f, g, o], axis=-1), new_c)
+        output = new_h
+        if inside is not None:
+            output = jnp.where(inside, new_h, jnp.zeros((), new_h.dtype))
+            new_h, new_c = jnp.where(inside, new_h, h), jnp.where(inside, new_c, c)
+        return (new_h, new_c), (output, kept)
+
+    last, (outputs, kept) = lax.scan(step, carry, (x, inside), reverse=reverse, unroll=unroll)
+    return outputs, last, kept
+
+
+def _backward(parameters, inside, kept, of_outputs, of_last, reverse, unroll):
+    """The gradients with respect to parameters, x and the first carry."""
+    kernel, peephole = parameters["recurrent_kernel"], parameters.get("peephole")
+    transposed = kernel.T
+
+    def step(carry, at):
+        (of_h, of_c), (of_output, (_, c, gates, new_c), inside) = carry, at
+        i, f, g, o = jnp.split(gates, 4, axis=-1)
+        beyond = None
+        if inside is not None:  # past the end of a sequence its carry passes through, and its output is a constant
+            zero = jnp.zeros((), of_h.dtype)
+            beyond = [jnp.where(inside, zero, a) for a in (of_h, of_c)]
+            of_h, of_c, of_output = (jnp.where(inside, a, zero) for a in (of_h, of_c, of_output))
+        of_h = of_h + of_output
+        tanh_c = jnp.tanh(new_c)
+        of_o = of_h * tanh_c * o * (1 - o)
+        of_c = of_c + of_h * o * (1 - tanh_c * tanh_c)
+        if peephole is not None:
+            of_c = of_c + of_o * peephole[2]
+        of_i, of_f, of_g = of_c * g * i * (1 - i), of_c * c * f * (1 - f), of_c * i * (1 - g * g)
+        of_gates = jnp.concatenate([of_i, of_f, of_g, of_o], axis=-1)
+        of_c = of_c * f
+        if peephole is not None:
+            of_c = of_c + of_i * peephole[0] + of_f * peephole[1]
+        of_h = of_gates @ transposed
+        if beyond is not None:
+            of_h, of_c = of_h + beyond[0], of_c + beyond[1]
+        return (of_h, of_c), of_gates
+
+    # The other way round in time.
+    of_first, of_x = lax.scan(step, of_last, (of_outputs, kept, inside), reverse=not reverse, unroll=unroll)
+    h, c, _, new_c = kept
+    flat = of_x.reshape(-1, of_x.shape[-1])
+    of_parameters = {"recurrent_kernel": h.reshape(-1, h.shape[-1]).T @ flat}
+    if peephole is not None:
+        of_i, of_f, _, of_o = jnp.split(of_x, 4, axis=-1)
+        of_parameters["peephole"] = jnp.stack([(a * b).sum((0, 1)) for a, b in ((of_i, c), (of_f, c), (of_o, new_c))])
+    return of_parameters, of_x, of_first
