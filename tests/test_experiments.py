@@ -12,7 +12,7 @@ from canon.data import sources
 from canon.study import plan
 from canon.study.verdict import deviations
 from canon.study.workdir import Study
-from canon.training import program
+from canon.training import image_workload
 
 ROOT = Path(__file__).parents[1]
 EXPERIMENTS = ROOT / "experiments"
@@ -101,7 +101,7 @@ def two_dozen_digits(monkeypatch):
     """The digits, but 24 of each split: networks of a hundred layers are to see all of them."""
 
     def forget():
-        for cached in (program._splits, program._pipelines, program._preprocess):
+        for cached in (image_workload._splits, image_workload._pipelines, image_workload._preprocess):
             cached.cache_clear()
 
     whole = sources.digits
@@ -115,7 +115,9 @@ def two_dozen_digits(monkeypatch):
 LONG = {"plain34", "resnet34", "resnet101", "resnet152", "se_resnet50", "vgg13", "vgg16", "vgg19"}
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in models.names()])
+@pytest.mark.parametrize(
+    "name", [pytest.param(n, marks=[pytest.mark.slow] * (n in LONG)) for n in models.names("image")]
+)
 def test_every_network_trains_in_the_place_of_another(name, tmp_path, two_dozen_digits):
     line = ["cifar10_classifier", "--arms=cnn", f"--workdir={tmp_path / 'w'}", f"--config.arms.cnn.model.name={name}"]
     sizes = ["--config.seeds=1", "--config.train.steps=1", "--config.train.batch_size=4"]

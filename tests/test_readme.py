@@ -46,7 +46,7 @@ def test_every_override_in_the_readme_fits(line):
 
 def test_the_table_of_networks_has_all_of_them_with_their_true_counts():
     rows = re.findall(r"^\| `(\w+)` \|[^|]*\| ([\d,]+)[^|]*\| ([\d.]+) ([MG]) \|", README, re.MULTILINE)
-    assert sorted(name for name, *_ in rows) == models.names()
+    assert sorted(name for name, *_ in rows) == models.names("image")
     for name, parameters, multiply_adds, unit in rows:
         model = models.create(name)
         counted = summarize(model, model.native_shape)

@@ -3,6 +3,7 @@ import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from jax import numpy as jnp
 
 from canon import schedules
 from canon.errors import UserError
@@ -96,3 +97,10 @@ def test_a_value_outside_its_range_is_refused(name, wrong):
 
 def test_constant_is_constant():
     assert schedules.create("constant", steps=5, learning_rate=0.3)(4) == 0.3
+
+
+@pytest.mark.parametrize("name", [name for name in schedules.SCHEDULES if name != "plateau"])
+def test_a_rate_is_computed_inside_a_strictly_typed_step(name):
+    schedule = schedules.create(name, steps=10)
+    compiled = jax.jit(schedule)(jnp.int32(7))
+    np.testing.assert_allclose(compiled, schedule(7), rtol=1e-6)

@@ -35,6 +35,8 @@ def default() -> ConfigDict:
 
     config.seeds = 3  # runs of each arm; they use the seeds 0, 1, ..., seeds - 1
 
+    config.task = "classification"  # of images; `language_model`: of a text, character by character
+
     # An entry of a catalog and any of its arguments; those that are not given here take the entry's own defaults.
     config.model = ConfigDict({"name": "mlp"})
     config.optimizer = ConfigDict({"name": "momentum"})
@@ -45,6 +47,9 @@ def default() -> ConfigDict:
     config.data.source = "digits"  # `digits`, or the official name of a TFDS image-classification set
     config.data.data_dir = ""  # where TFDS finds prepared sets; empty: TFDS_DATA_DIR, or else TFDS's own default
     config.data.train_split = "train"
+    config.data.validation_split = (
+        ""  # a split of its own; or else the next three hold examples of the training split out
+    )
     config.data.test_split = "test"  # empty: none is looked at
     config.data.validation_examples = 0  # held out of the training split, the same ones for every seed
     config.data.folds = 0  # or the training split is cut into so many parts, of which one is held out
@@ -58,6 +63,13 @@ def default() -> ConfigDict:
     config.data.evaluation_scale = 256  # the shorter side before an evaluation's crop
     # 1: the centre; 10: four corners, centre and their mirror images. train.evaluation_batch_size counts each of them.
     config.data.evaluation_crops = 1
+
+    # For texts. There `source` is `python_source`, or a TFDS set such as `tiny_shakespeare`.
+    config.data.text = ""  # the path of a text in UTF-8, in place of `source`
+    config.data.chunk = 50  # characters through which gradients go back
+    config.data.hand_on_carry = (
+        True  # what a network carries goes on from chunk to chunk; else each begins from nothing
+    )
 
     # What happens to training images, in this order: see `canon.data.augment`. 0 leaves it out.
     config.augment = ConfigDict()
@@ -96,6 +108,7 @@ def default() -> ConfigDict:
 
     config.figure = ConfigDict()
     config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them
+    config.figure.metric = "error"  # what its curves are of: `error`, `loss`, or of texts `bits_per_character`
     config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while a curve ends above it
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs

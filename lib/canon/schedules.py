@@ -139,10 +139,20 @@ def cosine(steps: int, learning_rate: float = 0.1, final_share: float = 0.0, war
     _check_warmup("cosine", warmup_steps, steps)
     decay = optax.cosine_decay_schedule(learning_rate, max(steps - warmup_steps, 1), alpha=final_share)
     if warmup_steps == 0:
-        return decay
+        return _with_standard_promotion(decay)
     start = learning_rate / (warmup_steps + 1)
     warmup = optax.linear_schedule(start, learning_rate, warmup_steps)
-    return optax.join_schedules([warmup, decay], [warmup_steps])
+    return _with_standard_promotion(optax.join_schedules([warmup, decay], [warmup_steps]))
+
+
+def _with_standard_promotion(schedule: optax.Schedule) -> optax.Schedule:
+    """The same schedule where promotion is strict: Optax's cosine divides the step, an integer, by a float."""
+
+    def rate(step: jax.typing.ArrayLike) -> jax.Array:
+        with jax.numpy_dtype_promotion("standard"):
+            return schedule(step)
+
+    return rate
 
 
 def plateau(

@@ -63,7 +63,7 @@ def test_the_totals_of_vgg16_are_the_sums_of_the_lectures_rows():
     assert summary.parameters == sum(weights for *_, weights in LECTURE) + biases == 138_357_544
 
 
-@pytest.mark.parametrize("name", models.names())
+@pytest.mark.parametrize("name", models.names("image"))
 def test_every_model_can_be_summarised_on_its_own_images_and_on_others(name):
     model = models.create(name)
     summary = summary_of(name)

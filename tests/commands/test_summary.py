@@ -46,7 +46,7 @@ def test_the_columns_of_every_row_end_where_the_headers_do(summary):
 
 
 def test_without_a_name_the_models_are_listed(summary):
-    assert summary() == models.names()
+    assert summary() == models.names("image")
 
 
 @pytest.mark.parametrize(

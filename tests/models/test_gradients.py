@@ -24,7 +24,7 @@ DEEPEST = {"resnet101", "resnet152"}  # resnet50 with more blocks
 
 
 @pytest.mark.parametrize(
-    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEEPEST else name for name in models.names()]
+    "name", [pytest.param(name, marks=pytest.mark.slow) if name in DEEPEST else name for name in models.names("image")]
 )
 def test_every_parameter_of_every_network_receives_a_finite_gradient_that_is_not_zero(name, random, draw):
     shape = IMAGES.get(name, OTHERS)

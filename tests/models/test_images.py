@@ -17,7 +17,7 @@ def logits(model, *shape):
 DEEPER = {"vgg13", "vgg16", "vgg19", "plain34", "resnet34", "resnet101", "resnet152"}
 
 
-@pytest.mark.parametrize("name", sorted({*models.names()} - DEEPER))
+@pytest.mark.parametrize("name", sorted({*models.names("image")} - DEEPER))
 def test_images_have_any_number_of_channels(name):
     model = models.create(name, num_classes=4)
     for channels in (1, 5):
@@ -40,14 +40,14 @@ SMALLEST = {
     "alexnet_fig1": (1, "conv1: its window of 5×5 does not fit into the 0×0"),
     **dict.fromkeys(["cifar_resnet"], (1, "conv: its window of 3×3 does not fit into the 0×0")),
     **dict.fromkeys(
-        [name for name in models.names() if name.startswith(("plain", "resnet", "se_resnet"))],
+        [name for name in models.names("image") if name.startswith(("plain", "resnet", "se_resnet"))],
         (1, "conv: its window of 7×7 does not fit into the 0×0"),
     ),
 }
 
 
 def test_the_smallest_image_of_every_convolutional_network_is_in_the_table():
-    assert {*SMALLEST, "mlp"} == set(models.names())
+    assert {*SMALLEST, "mlp"} == set(models.names("image"))
 
 
 @pytest.mark.parametrize("name", SMALLEST)

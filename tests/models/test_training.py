@@ -11,7 +11,7 @@ from canon import models
 
 
 def test_the_papers_share_of_units_is_dropped_by_default():
-    rates = {name: models.arguments(name)["dropout_rate"] for name in models.names()}
+    rates = {name: models.arguments(name)["dropout_rate"] for name in models.names("image")}
     assert {name: rate for name, rate in rates.items() if rate} == {
         **dict.fromkeys(["alexnet", "alexnet_one_column", "zfnet", "vgg11", "vgg13", "vgg16", "vgg19"], 0.5),
         "googlenet": 0.4,

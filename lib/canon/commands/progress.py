@@ -121,9 +121,10 @@ class Progress:
         self._step = 0
         how = f"{result.status}{f' at step {result.step}' if result.status == 'diverged' else ''}"
         when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
-        shown = ", ".join(
-            f"{k} {100 * v:.2f}%" for k, v in result.metrics.items() if k.endswith("/error") and k.startswith(SPLITS)
-        )
+        whole = {name: value for name, value in result.metrics.items() if name.startswith(SPLITS)}
+        of_text = {name: f"{value:.3f}" for name, value in whole.items() if name.endswith("/bits_per_character")}
+        errors = {name: f"{100 * value:.2f}%" for name, value in whole.items() if name.endswith("/error")}
+        shown = ", ".join(f"{name} {value}" for name, value in (of_text or errors).items())
         self._status = f"{run.title}: {how}{when}; {shown}{self._time_left()}"
         self._line(self._status)
 

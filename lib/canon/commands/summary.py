@@ -37,9 +37,12 @@ def main(arguments: list[str], experiments: Path) -> int:
 
     if options.model is None:
         if rest:
-            raise UserError(f"summary takes a model's name before {rest[0]} (there are: {', '.join(models.names())})")
-        print("\n".join(models.names()))
+            raise UserError(
+                f"summary takes a model's name before {rest[0]} (there are: {', '.join(models.names('image'))})"
+            )
+        print("\n".join(models.names("image")))
         return 0
+    models.check_kind(options.model, "image")
     if wants_help:
         known = models.arguments(options.model)
         print(f"arguments of {options.model}, with their defaults:")

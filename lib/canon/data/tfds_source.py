@@ -72,9 +72,8 @@ def builder(name: str, data_dir: str = "", **kwargs: Any) -> tfds.core.DatasetBu
         raise UserError(f"data set {name} cannot be opened: {type(error).__name__}: {reason}") from error
 
 
-@functools.cache
-def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
-    """The split of a prepared set; see `canon.data.sources.load`."""
+def _prepared(name: str, split: str, data_dir: str) -> tfds.core.DatasetBuilder:
+    """The builder of a set that stands prepared as array_record and has that split. Raises `UserError` else."""
     found = builder(name, data_dir)
     command = f"launch.py prepare {name}" + (f" --data_dir={data_dir}" if data_dir else "")
     how = f"run `{command}`, or name the folder that holds it in TFDS_DATA_DIR or --config.data.data_dir"
@@ -86,14 +85,30 @@ def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
             f"data set {name} in {found.data_dir} is stored as {file_format.value}, which cannot be read without "
             f"TensorFlow; prepare it as array_record in another folder: `launch.py prepare {name} --data_dir=DIR`"
         )
+    if split not in found.info.splits:
+        raise UserError(f"data set {name} has the splits {', '.join(found.info.splits)}, not {split!r}")
+    return found
+
+
+@functools.cache
+def load_text(name: str, split: str, data_dir: str = "") -> str:
+    """The split of a prepared set of texts, its examples one after another; see `canon.data.text.load`."""
+    found = _prepared(name, split, data_dir)
+    if not isinstance(found.info.features.get("text"), tfds.features.Text):
+        raise UserError(f"data set {name} is not one of texts: it has {', '.join(found.info.features)}, and needs text")
+    return "".join(example["text"].decode() for example in found.as_data_source(split))
+
+
+@functools.cache
+def load(name: str, split: str, data_dir: str = "") -> TfdsSource:
+    """The split of a prepared set; see `canon.data.sources.load`."""
+    found = _prepared(name, split, data_dir)
     features = dict(found.info.features)
     image, label = features.get("image"), features.get("label")
     if not isinstance(image, tfds.features.Image) or not isinstance(label, tfds.features.ClassLabel):
         raise UserError(
             f"data set {name} is not one of labelled images: it has {', '.join(features)}, and needs image and label"
         )
-    if split not in found.info.splits:
-        raise UserError(f"data set {name} has the splits {', '.join(found.info.splits)}, not {split!r}")
     data_source = found.as_data_source(split)
     undecoded = found.as_data_source(split, decoders={"image": tfds.decode.SkipDecoding()})
     if len(undecoded) and undecoded[0]["label"] < 0:  # as the official test split of ImageNet

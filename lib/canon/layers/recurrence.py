@@ -223,16 +223,12 @@ class DeepRecurrence(nn.Module):
             raise UserError(f"a recurrent network needs at least one layer, not layers={self.layers}")
         if not 0 <= self.dropout_rate < 1:
             raise UserError(f"dropout_rate must be at least 0 and below 1, not {self.dropout_rate}")
+        self._layer(parent=None)  # its arguments are checked here
         super().__post_init__()
 
-    @nn.compact
-    def __call__(
-        self, x: jax.Array, carry: StackCarry | None = None, lengths: jax.Array | None = None, train: bool = False
-    ) -> tuple[jax.Array, StackCarry]:
-        """Args: as of `Recurrence`; train: whether there is dropout, which draws from the stream `dropout`."""
-        if carry is not None and len(carry) != self.layers:
-            raise UserError(f"{self.layers} layers take a carry for each, not {len(carry)}")
-        layer = functools.partial(
+    @property
+    def _layer(self) -> functools.partial:
+        return functools.partial(
             Recurrence,
             self.features,
             cell=self.cell,
@@ -241,6 +237,21 @@ class DeepRecurrence(nn.Module):
             learn_initial_carry=self.learn_initial_carry,
             dtype=self.dtype,
         )
+
+    def initial_carry(self, batch_size: int) -> StackCarry:
+        """Zeros, in the shape of a carry: each array `[batch_size, features]`."""
+        zeros = jnp.zeros((batch_size, self.features), self.dtype or jnp.float32)
+        of_layer = (zeros,) * len(cell(self.cell).carry)
+        return ((of_layer, of_layer) if self.bidirectional else of_layer,) * self.layers
+
+    @nn.compact
+    def __call__(
+        self, x: jax.Array, carry: StackCarry | None = None, lengths: jax.Array | None = None, train: bool = False
+    ) -> tuple[jax.Array, StackCarry]:
+        """Args: as of `Recurrence`; train: whether there is dropout, which draws from the stream `dropout`."""
+        if carry is not None and len(carry) != self.layers:
+            raise UserError(f"{self.layers} layers take a carry for each, not {len(carry)}")
+        layer = self._layer
         below, outputs, carries = x, [], []
         for i in range(self.layers):
             if i:

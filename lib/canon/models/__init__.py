@@ -14,15 +14,17 @@ import jax
 from flax import linen as nn
 
 from canon import catalog
+from canon.errors import UserError
 from canon.models import alexnet, resnet, vgg
 from canon.models.alexnet_fig1 import AlexNetFig1
+from canon.models.char_rnn import CharRNN
 from canon.models.cifar_resnet import CifarResNet
 from canon.models.googlenet import GoogLeNet
 from canon.models.lenet import LeNet5, ModernLeNet5
 from canon.models.mlp import MLP
 from canon.models.zfnet import ZFNet
 
-MODELS = {
+IMAGE_MODELS = {
     "mlp": MLP,
     "lenet5": LeNet5,
     "lenet5_modern": ModernLeNet5,
@@ -45,11 +47,24 @@ MODELS = {
     "resnet152": resnet.resnet152,
     "se_resnet50": resnet.se_resnet50,
 }
+"""From images to logits."""
+
+TEXT_MODELS = {"char_rnn": CharRNN}
+"""From tokens, and what was carried, to logits of the next tokens."""
+
+MODELS = IMAGE_MODELS | TEXT_MODELS
 
 
-def names() -> list[str]:
-    """The names that `create` knows, sorted."""
-    return sorted(MODELS)
+def names(kind: str = "") -> list[str]:
+    """The names that `create` knows, sorted: all, or those of the kind `image` or `text`."""
+    return sorted({"": MODELS, "image": IMAGE_MODELS, "text": TEXT_MODELS}[kind])
+
+
+def check_kind(name: str, kind: str) -> None:
+    """Raises `UserError` unless the model `name` is of the kind `image` or `text`."""
+    catalog.look_up("model", MODELS, name)
+    if name not in names(kind):
+        raise UserError(f"the model {name} is not one of {kind}s (there are: {', '.join(names(kind))})")
 
 
 def arguments(name: str) -> dict[str, Any]:

@@ -28,16 +28,7 @@ class ImageClassifier(nn.Module):
     dtype: str = "float32"
 
     def __post_init__(self):
-        if self.num_classes < 1:
-            raise UserError(f"{self._title}: num_classes must be at least 1, not {self.num_classes}")
-        if not 0 <= self.dropout_rate < 1:
-            raise UserError(f"{self._title}: dropout_rate must be at least 0 and below 1, not {self.dropout_rate}")
-        if isinstance(self.dtype, type | np.dtype):
-            self.dtype = np.dtype(self.dtype).name  # jnp.bfloat16, as JAX's users write it
-        if self.dtype not in DTYPES:
-            raise UserError(f"{self._title}: dtype must be one of {', '.join(DTYPES)}, not {self.dtype!r}")
-        if self.dtype == "float64" and not jax.config.jax_enable_x64:
-            raise UserError(f"{self._title}: dtype float64 needs JAX_ENABLE_X64=true")
+        self.dtype = check_common(self._title, self.num_classes, self.dropout_rate, self.dtype)
         super().__post_init__()
 
     @property
@@ -55,6 +46,25 @@ class ImageClassifier(nn.Module):
     def _classify(self, x: jax.Array, kernel_init=he_normal, name: str = "classifier") -> jax.Array:
         dtype = at_least_float32(self.dtype)  # a softmax of bfloat16 would be too coarse
         return nn.Dense(self.num_classes, dtype=dtype, kernel_init=kernel_init, name=name)(x)
+
+
+def check_common(title: str, num_classes: int, dropout_rate: float, dtype: str | type | np.dtype) -> str:
+    """The name of `dtype`, once it and the other arguments that all models have are known to be in range.
+
+    Raises:
+      UserError: one is not; the message begins with `title`.
+    """
+    if num_classes < 1:
+        raise UserError(f"{title}: num_classes must be at least 1, not {num_classes}")
+    if not 0 <= dropout_rate < 1:
+        raise UserError(f"{title}: dropout_rate must be at least 0 and below 1, not {dropout_rate}")
+    if isinstance(dtype, type | np.dtype):
+        dtype = np.dtype(dtype).name  # jnp.bfloat16, as JAX's users write it
+    if dtype not in DTYPES:
+        raise UserError(f"{title}: dtype must be one of {', '.join(DTYPES)}, not {dtype!r}")
+    if dtype == "float64" and not jax.config.jax_enable_x64:
+        raise UserError(f"{title}: dtype float64 needs JAX_ENABLE_X64=true")
+    return dtype
 
 
 def flatten(x: jax.Array) -> jax.Array:

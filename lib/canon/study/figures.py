@@ -26,39 +26,47 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     """Error against step, laid out like figure 6 of He et al. 2015: a panel for each kind of net, a colour for an arm.
 
     Dashed: the training error, over mini-batches as they come. Bold: the test error, over the whole split. Each line is
-    the mean over the seeds; the band behind it reaches from the lowest to the highest.
+    the mean over the seeds; the band behind it reaches from the lowest to the highest. `figure.metric` can name another
+    metric than the error.
     """
+    metric = config.figure.metric
+    to_target = config.train.stop_at_target  # of the training error; runs end before they are evaluated often
     panels = config.figure.panels or (tuple(config.arms),)
     # Of the split that the claims are about, where it is one that was held out.
-    on_validation = any(claim.metric == "validation/error" for claim in config.claims.values())
-    judged = "validation/error" if on_validation else "test/error"
+    on_validation = any(claim.metric == f"validation/{metric}" for claim in config.claims.values())
+    judged = "validation" if on_validation else "test"
     runs = plan.runs(config, workdir)
     figure = Figure(figsize=(1 + 4.6 * len(panels), 4.2), layout="constrained")
     all_axes = figure.subplots(1, len(panels), sharey=True, squeeze=False)[0]
     for axes, arms in zip(all_axes, panels, strict=True):
         for arm, colour in zip(arms, _COLOURS * len(arms), strict=False):
             seeds = [_recorded(run.directory) for run in runs if run.arm == arm]
-            bold = _draw(axes, seeds, judged, colour, linestyle="-", linewidth=2.2, label=arm)
-            _draw(axes, seeds, "batch/error", colour, linestyle="--", linewidth=1.0, label=None if bold else arm)
+            bold = not to_target and _draw(
+                axes, seeds, f"{judged}/{metric}", colour, linestyle="-", linewidth=2.2, label=arm
+            )
+            _draw(
+                axes, seeds, f"batch/{metric}", colour, label=None if bold else arm,
+                linestyle="-" if to_target else "--", linewidth=1.6 if to_target else 1.0,
+            )  # fmt: skip
         axes.set_xlabel("step")
         axes.xaxis.set_major_locator(MaxNLocator(integer=True))
         last = max((line.get_xdata()[-1] for line in axes.lines), default=config.train.steps)
         axes.set_xlim(0, last if config.train.stop_at_target else config.train.steps)
-        if config.train.target_error:
+        if config.train.target_error and metric == "error":
             axes.axhline(100 * config.train.target_error, color="0.35", linestyle=":", linewidth=1.0)
         axes.grid(alpha=0.25)
         if axes.get_legend_handles_labels()[0]:
             axes.legend(frameon=False, loc="best")
     ends = [line.get_ydata()[-1] for axes in all_axes for line in axes.lines]
     # A limit that suits the whole training would show nothing of its beginning.
-    all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
-    all_axes[0].set_ylabel("error (%)")
-    figure.suptitle(
-        f"dashed: training error (mini-batches) · bold: {judged.removesuffix('/error')} error · "
-        "bands: lowest to highest seed",
-        fontsize=9,
-        color="0.35",
-    )
+    if metric == "error":
+        all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
+    named = metric.replace("_", " ")
+    all_axes[0].set_ylabel("error (%)" if metric == "error" else named)
+    lines = f"dashed: training {named} (mini-batches) · bold: {judged} {named}"
+    if to_target:
+        lines = f"training {named} (mini-batches), until the target"
+    figure.suptitle(f"{lines} · bands: lowest to highest seed", fontsize=9, color="0.35")
     return figure
 
 
@@ -69,22 +77,30 @@ def _recorded(directory: Path) -> tuple[list[dict], float]:
 
 
 def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **style) -> bool:
-    """The mean of an error over the seeds at the steps that every seed has, and its range; whether there are any.
+    """The mean of a metric over the seeds at the steps that every seed has, and its range; whether there are any.
 
-    A run that diverged stays on the figure: from there on its error is 1, as in its result.
+    A run that diverged stays on the figure: from there on its error is 1, as in its result. What has no largest value
+    is drawn without that run from there on.
     """
+    is_error = key.endswith("/error")
     every_step = {line["step"] for lines, _ in seeds for line in lines if key in line}
     curves = []
     for lines, diverged_at in seeds:
         curve = {line["step"]: line[key] for line in lines if line.get(key) is not None and line["step"] < diverged_at}
-        curve |= {step: 1.0 for step in every_step if step >= diverged_at}
+        curve |= {step: 1.0 if is_error else math.nan for step in every_step if step >= diverged_at}
         curves += [curve] if curve else []
     steps = sorted(set.intersection(*(set(curve) for curve in curves))) if curves else []
     if not steps:
         return False
-    values = 100 * np.array([[curve[step] for step in steps] for curve in curves])
-    axes.fill_between(steps, values.min(axis=0), values.max(axis=0), color=colour, alpha=0.12, linewidth=0)
-    axes.plot(steps, values.mean(axis=0), color=colour, marker="o" if len(steps) == 1 else None, **style)
+    values = (100 if is_error else 1) * np.array([[curve[step] for step in steps] for curve in curves])
+    some = ~np.isnan(values).all(axis=0)
+    steps, values = np.array(steps)[some], values[:, some]
+    if not some.any():
+        return False
+    axes.fill_between(
+        steps, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=colour, alpha=0.12, linewidth=0
+    )
+    axes.plot(steps, np.nanmean(values, axis=0), color=colour, marker="o" if len(steps) == 1 else None, **style)
     return True
 
 

@@ -19,6 +19,7 @@ from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
+from canon.training import language_model
 from canon.training.result import STEPS_TO_TARGET
 
 # The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
@@ -30,10 +31,12 @@ NAMED_SECTIONS = {
 }
 
 # The fields that a single run is made of. The others describe the study.
-RUN_FIELDS = (*NAMED_SECTIONS, "data", "augment", "train", "parallel")
+RUN_FIELDS = ("task", *NAMED_SECTIONS, "data", "augment", "train", "parallel")
 
 RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
+
+_DERIVED = {"language_model": language_model.DERIVED}
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
 
@@ -223,11 +226,10 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
 def check_claims(config: ConfigDict) -> None:
     """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
     splits = ["train"] + ["test"] * bool(config.data.test_split)
-    if (
-        config.data.validation_examples or config.data.folds
-    ) and not config.candidates:  # runs get back what trials miss
+    held_out = config.data.validation_examples or config.data.folds
+    if config.data.validation_split or (held_out and not config.candidates):  # runs get back what trials miss
         splits.append("validation")
-    metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss")]
+    metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss", *_DERIVED.get(config.task, ()))]
     metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():
@@ -255,5 +257,8 @@ def check_claims(config: ConfigDict) -> None:
         for arm in panel:
             if arm not in config.arms:
                 raise UserError(f"config.figure.panels: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
+    drawable = ("error", "loss", *_DERIVED.get(config.task, ()))
+    if config.figure.metric not in drawable:
+        raise UserError(f"config.figure.metric must be one of {', '.join(drawable)}, not {config.figure.metric!r}")
     if not 0 < config.figure.error_limit <= 100:
         raise UserError(f"config.figure.error_limit must be above 0 and at most 100, not {config.figure.error_limit}")

@@ -2,6 +2,7 @@
 
 WORKDIR/study.json                       the study: experiment, argument, config, the paper's own config
 WORKDIR/ARM/seed-N/config.json           the config of one run
+WORKDIR/ARM/seed-N/vocabulary.json       of a text: its characters, in the order of their numbers
 WORKDIR/ARM/seed-N/metrics.jsonl         what it recorded, a line a step
 WORKDIR/ARM/seed-N/result.json           how it ended; missing while it has not
 WORKDIR/ARM/seed-N/checkpoints/          through Orbax
@@ -17,11 +18,13 @@ from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon import files
+from canon.data.text import Vocabulary
 from canon.errors import UserError
 from canon.study import plan
 
 STUDY_FILE = "study.json"
 RUN_FILE = "config.json"
+VOCABULARY_FILE = "vocabulary.json"
 
 
 @dataclass(frozen=True)
@@ -128,6 +131,34 @@ def write_run_config(directory: Path, arm: str, seed: int, config: ConfigDict) -
     directory.mkdir(parents=True, exist_ok=True)
     content = {"arm": arm, "seed": seed, "config": json.loads(canon_config.to_json(config))}
     files.write_json(directory / RUN_FILE, content)
+
+
+def write_vocabulary(directory: Path, vocabulary: Vocabulary) -> None:
+    """Keeps in a run's folder what its numbers mean, so that its text is not needed to use it.
+
+    Raises:
+      UserError: the run began with another text.
+    """
+    path = directory / VOCABULARY_FILE
+    if path.exists() and read_vocabulary(directory) != vocabulary:
+        raise UserError(f"{directory} began with a text of other characters; give another --workdir")
+    files.write_json(path, list(vocabulary.characters))
+
+
+def read_vocabulary(directory: Path) -> Vocabulary:
+    """The vocabulary of a run. Raises `UserError` where it has none, or none that can be read."""
+    path = directory / VOCABULARY_FILE
+    if not path.is_file():
+        raise UserError(f"{directory} is no run of a text: it has no {VOCABULARY_FILE}")
+    try:
+        characters = tuple(json.loads(path.read_text()))
+        if not all(isinstance(c, str) and len(c) == 1 for c in characters) or list(characters) != sorted(
+            set(characters)
+        ):
+            raise ValueError("not characters in their order")
+        return Vocabulary(characters)
+    except (ValueError, TypeError) as error:
+        raise UserError(f"{path} cannot be read as a vocabulary: {error}") from error
 
 
 def read_run_config(directory: Path) -> tuple[str, int, ConfigDict]:

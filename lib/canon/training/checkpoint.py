@@ -70,12 +70,33 @@ class Checkpoints:
             raise UserError(f"{where} is damaged: {min(damaged)} is not what was saved; {way_out}")
         return restored.state, restored.progress
 
+    def restore_params(self) -> dict[str, Any]:
+        """The parameters of the newest checkpoint, for whoever has no template of the rest; errors as of `restore`."""
+        step = self.latest_step()
+        if step is None:
+            raise UserError(f"there is no checkpoint in {self._manager.directory}")
+        where = f"the checkpoint of step {step} in {self._manager.directory}"
+        try:
+            items = ocp.args.Composite(state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
+            restored = self._manager.restore(step, args=items)
+            params, expected = restored.state["params"], restored.progress[_CHECKSUMS]
+        except Exception as error:  # as above
+            reason = str(error).strip().split("\n")[0]
+            raise UserError(
+                f"{where} cannot be restored ({reason}); move its folder away to use the one before"
+            ) from error
+        found = {f".params{leaf}": checksum for leaf, checksum in _checksums(params).items()}
+        damaged = [leaf for leaf, checksum in found.items() if expected.get(leaf) != checksum]
+        if damaged or not found:
+            raise UserError(f"{where} is damaged: {min(damaged, default='params')} is not what was saved")
+        return jax.tree.map(jax.numpy.asarray, params)
+
 
 # Orbax reads an array with a flipped bit without a word, so every leaf's checksum is kept beside it.
 _CHECKSUMS = "crc32"
 
 
-def _checksums(state: TrainState) -> dict[str, int]:
+def _checksums(state: Any) -> dict[str, int]:
     """The CRC-32 of every leaf's bytes, by its path."""
     leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
     return {jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf)) for path, leaf in leaves}

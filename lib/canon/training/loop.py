@@ -58,8 +58,14 @@ class Nobody:
 
 def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float]:
     """The metrics over every example of a split, by `split/name`."""
-    batches = program.pipelines[split].evaluation_batches(program.evaluation_batch_size(split))
-    return means([program.evaluation_step(state, batch) for batch in batches], prefix=f"{split}/")
+    batch_size = program.evaluation_batch_size(split)
+    state, metrics = state.forget(batch_size), []
+    for batch in program.pipelines[split].evaluation_batches(batch_size):
+        of_batch, carry = program.evaluation_step(state, batch)
+        state = state.replace(carry=carry)
+        metrics.append(of_batch)
+    values = means(metrics, prefix=f"{split}/")
+    return values | program.derive(values)
 
 
 def train(
@@ -132,6 +138,7 @@ def _train(
             not_finite = None
             if last or step % config.log_every == 0:
                 values, not_finite = window.close(step, config.batch_size)
+                values |= program.derive(values)
                 last = last or bool(target and values["batch/error"] <= target)
             if not_finite is None and (last or step % config.evaluate_every == 0):
                 for split in program.pipelines:
@@ -144,7 +151,8 @@ def _train(
                 observer.recorded(step, values)
             if not_finite is not None:
                 lines = read_metrics(directory)
-                return diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
+                result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
+                return replace(result, metrics=result.metrics | program.derive(result.metrics))
 
             stop = should_stop() and not last
             if stop or last or step % config.checkpoint_every == 0:

@@ -1,25 +1,21 @@
 """A program: all of a run that does not depend on its seed, built once and compiled once for every seed of an arm."""
 
-import functools
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
-from jax.sharding import Mesh
-from ml_collections import ConfigDict, FrozenConfigDict
+from ml_collections import ConfigDict
 
-from canon import losses, models, optimizers, schedules
-from canon.data import crops, preprocess, sources
-from canon.data import pipeline as pipelines
-from canon.data.augmentation import Augmentation
-from canon.data.crops import Crops
+from canon import catalog, optimizers, schedules
 from canon.data.pipeline import Pipeline
-from canon.data.sources import Source
+from canon.data.text import Vocabulary
 from canon.errors import UserError
-from canon.training import parallel
+from canon.training import image_workload, parallel, text_workload
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
-from canon.training.task import Classification
+
+WORKLOADS = {"classification": image_workload.create, "language_model": text_workload.create}
+"""By `config.task`, what makes the part of a program that knows what the examples are."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +29,9 @@ class Program:
       abstract_state: the shapes, dtypes and places of a state, to restore one into.
       train_step: compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
+      views: by split, how often an evaluation sees each example, as so many crops.
+      vocabulary: of a text that is learned; else None.
+      derive: from recorded values, by name, to others that follow from them.
     """
 
     config: ConfigDict
@@ -41,13 +40,16 @@ class Program:
     abstract_state: TrainState
     train_step: TrainStep
     evaluation_step: EvaluationStep
+    views: Mapping[str, int]
+    vocabulary: Vocabulary | None
+    derive: Callable[[dict[str, float]], dict[str, float]]
 
     def evaluation_batch_size(self, split: str) -> int:
         """Examples in a batch of an evaluation: `train.evaluation_batch_size`, in which every crop of an image counts.
 
         It is no more than the largest split, and rounded up to the next multiple of the devices.
         """
-        wanted = max(1, self.config.train.evaluation_batch_size // _evaluation_crops(self.config.data, split))
+        wanted = max(1, self.config.train.evaluation_batch_size // self.views.get(split, 1))
         wanted = min(wanted, max(pipeline.size for pipeline in self.pipelines.values()))
         return -(-wanted // self.devices) * self.devices
 
@@ -55,7 +57,8 @@ class Program:
         """The names of what every step of training records, found without running one."""
         example = self.pipelines["train"].batch(seed=0, step=0)
         _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
-        return set(metrics)
+        derived = self.derive({f"batch/{name}": 0.0 for name in metrics})
+        return {*metrics, *(name.removeprefix("batch/") for name in derived)}
 
     @property
     def devices(self) -> int:
@@ -67,58 +70,6 @@ WATCHED = ("activity", "gradients")
 """What `train.watch` can hold."""
 
 _MOST_STEPS = 2**31 - 1  # the state counts in int32
-
-
-def _crops(data: FrozenConfigDict, split: str) -> Crops | None:
-    number = _evaluation_crops(data, split)
-    return crops.create(data.crop, data.image_size, data.crop_scales, number, data.evaluation_scale)
-
-
-def _evaluation_crops(data: ConfigDict | FrozenConfigDict, split: str) -> int:
-    # The training split is evaluated on single crops: ten take ten times as long, over the largest of the splits, and
-    # the training curves that papers show are of single crops.
-    return data.evaluation_crops if split != "train" else 1
-
-
-@functools.lru_cache(maxsize=4)
-def _splits(data: FrozenConfigDict) -> dict[str, Source]:
-    train = sources.load(data.source, data.train_split, data.data_dir)
-    splits = {"train": train}
-    if data.validation_examples and data.folds:
-        raise UserError("data.validation_examples and data.folds both hold examples out: set one of them to 0")
-    if data.validation_examples:
-        splits["train"], splits["validation"] = sources.hold_out(train, data.validation_examples)
-    elif data.folds:
-        splits["train"], splits["validation"] = sources.fold(train, data.folds, data.fold)
-    if data.test_split:
-        splits["test"] = sources.load(data.source, data.test_split, data.data_dir)
-    for name, source in splits.items():
-        sources.check_labels(source, f"the split {name} of {data.source}")
-    # What will stay on the device is decoded here, once: the statistics of the training split want it as well.
-    return {
-        name: sources.read(source) if pipelines.is_resident(source, data.placement, _crops(data, name)) else source
-        for name, source in splits.items()
-    }
-
-
-# Arms that differ in the model alone share one copy of the data.
-@functools.lru_cache(maxsize=1)
-def _pipelines(data: FrozenConfigDict, batch_size: int, mesh: Mesh) -> dict[str, Pipeline]:
-    splits = _splits(data)
-    places = parallel.replicated(mesh), parallel.split(mesh)
-    train = pipelines.create(splits["train"], batch_size, data.placement, *places, _crops(data, "train"))
-    rest = {
-        name: pipelines.create(source, min(batch_size, len(source)), data.placement, *places, _crops(data, name))
-        for name, source in splits.items()
-        if name != "train"
-    }
-    return {"train": train, **rest}
-
-
-@functools.lru_cache(maxsize=4)
-def _preprocess(data: FrozenConfigDict, augmentation: Augmentation) -> preprocess.Preprocess:
-    train = _splits(data)["train"]
-    return preprocess.create(train, data.normalize, augmentation, data.image_size, _crops(data, "train"))
 
 
 def _check(train: ConfigDict) -> None:
@@ -143,28 +94,14 @@ def build(config: ConfigDict) -> Program:
       UserError: something in the config does not exist or does not fit; the message says what.
     """
     _check(config.train)
-    data = FrozenConfigDict(config.data)
     watch = [word.strip() for word in config.train.watch.split(",") if word.strip()]
     if unknown := set(watch) - set(WATCHED):
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
-    for split in ("train", "test"):  # before anything is read
-        _crops(data, split)
-    splits = _splits(data)
-    num_classes = splits["train"].num_classes
-    model = models.create(**config.model, num_classes=num_classes)
-    loss = losses.create(**config.loss, num_classes=num_classes)
-    task = Classification(model, loss, watch_activity="activity" in watch)
-    if data.evaluation_crops > 1 and config.loss.name != "softmax_cross_entropy":
-        raise UserError(
-            f"data.evaluation_crops={data.evaluation_crops} averages probabilities, which the loss {config.loss.name} "
-            "does not take; use softmax_cross_entropy, or one crop"
-        )
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
-
-    batches = _pipelines(data, config.train.batch_size, mesh)
-    prepare = _preprocess(data, Augmentation(**config.augment))
+    workload = catalog.look_up("task", WORKLOADS, config.task)(config, mesh, "activity" in watch)
+    task, batches, prepare = workload.task, workload.pipelines, workload.preprocess
     example = batches["train"].batch(seed=0, step=0)
     seen = jax.eval_shape(lambda batch: prepare(batch, None), example)
 
@@ -183,4 +120,7 @@ def build(config: ConfigDict) -> Program:
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
         train_step=parallel.jit(train_step, mesh, example, donate_state=True),
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
+        views=workload.views,
+        vocabulary=workload.vocabulary,
+        derive=workload.derive,
     )

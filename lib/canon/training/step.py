@@ -1,6 +1,7 @@
 """The train step and the evaluation step, each written once, as pure functions."""
 
 from collections.abc import Callable
+from typing import Any
 
 import jax
 import optax
@@ -15,7 +16,7 @@ from canon.training.state import TrainState
 from canon.training.task import Task
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
-EvaluationStep = Callable[[TrainState, Batch], Metrics]
+EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
 
 
 def make_train_step(
@@ -42,8 +43,8 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(state.seed), state.step))
         batch = preprocess(batch, augment_key)
-        (loss, (model_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
-            state.params, state.model_state, batch, model_key, train=True
+        (loss, (task_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
+            state.params, state.task_state, batch, model_key, train=True
         )
         updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=loss)
         metrics = metrics | {
@@ -54,22 +55,21 @@ def make_train_step(
         }
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(gradient).items()}
-        state = state.replace(
-            step=state.step + 1,
-            params=optax.apply_updates(state.params, updates),
-            model_state=model_state,
-            opt_state=opt_state,
-        )
-        return state, metrics
+        params = optax.apply_updates(state.params, updates)
+        state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
+        return state.replace_task_state(task_state), metrics
 
     return train_step
 
 
 def make_evaluation_step(task: Task, preprocess: Preprocess) -> EvaluationStep:
-    """`evaluation_step(state, batch) -> metrics`: the task's, summed over the examples that the mask leaves in."""
+    """`evaluation_step(state, batch) -> (metrics, carry)`: the task's, over the examples that the mask leaves in.
 
-    def evaluation_step(state: TrainState, batch: Batch) -> Metrics:
-        _, (_, metrics) = task.loss(state.params, state.model_state, preprocess(batch, None), None, train=False)
-        return metrics
+    The carry is for the next batch of the same evaluation, which has it in its state.
+    """
+
+    def evaluation_step(state: TrainState, batch: Batch) -> tuple[Metrics, Any]:
+        _, (task_state, metrics) = task.loss(state.params, state.task_state, preprocess(batch, None), None, train=False)
+        return metrics, state.replace_task_state(task_state).carry
 
     return evaluation_step

@@ -20,11 +20,15 @@ AUXILIARY_LOGITS = "auxiliary_logits"
 """The collection into which a model sows the logits of its auxiliary classifiers, in training."""
 
 
+CARRY = "carry"
+"""Where a task that remembers has in `model_state` what a batch leaves for the next; the first axis is the batch's."""
+
+
 class Task(Protocol):
     """What a training step needs to know about what is learned."""
 
     def init(self, key: jax.Array, batch: dict[str, jax.Array]) -> tuple[Variables, Variables]:
-        """(params, model_state) before the first step."""
+        """(params, model_state) before the first step; `model_state` has a `CARRY` where the task remembers."""
         ...
 
     def loss(

@@ -1,0 +1,1 @@
+"""Making sequences with trained networks, each way one jitted loop."""

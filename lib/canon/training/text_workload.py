@@ -1,0 +1,73 @@
+"""A text to learn by heart, character by character: what the config's sections `data`, `model` and `loss` ask for."""
+
+import functools
+
+import numpy as np
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, FrozenConfigDict
+
+from canon import losses, models
+from canon.config import default
+from canon.data import text, text_pipeline
+from canon.data.text import Vocabulary
+from canon.errors import UserError
+from canon.training import language_model
+from canon.training.language_model import LanguageModel
+from canon.training.workload import Workload
+
+# What the section `data` has for texts; the rest is for images, and must be left alone.
+_FIELDS = (
+    "source",
+    "data_dir",
+    "train_split",
+    "validation_split",
+    "test_split",
+    "text",
+    "chunk",
+    "hand_on_carry",
+    "placement",
+)
+
+
+def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
+    """The workload of an arm. It reads the text.
+
+    Raises:
+      UserError: something in the config does not exist or does not fit.
+    """
+    _check(config, watch_activity)
+    data, batch_size = config.data, config.train.batch_size
+    vocabulary, tokens = _read(FrozenConfigDict({name: data[name] for name in _FIELDS}))
+    model = models.create(**config.model, num_classes=len(vocabulary))
+    pipelines = {
+        split: text_pipeline.create(of_split, batch_size if split == "train" else 1, data.chunk, split)
+        for split, of_split in tokens.items()
+    }
+    return Workload(
+        task=LanguageModel(model, losses.create(**config.loss, num_classes=len(vocabulary)), data.hand_on_carry),
+        pipelines=pipelines,
+        preprocess=lambda batch, key: batch,
+        vocabulary=vocabulary,
+        derive=language_model.derive,
+    )
+
+
+def _check(config: ConfigDict, watch_activity: bool) -> None:
+    models.check_kind(config.model.name, "text")
+    if watch_activity:
+        raise UserError("train.watch=activity is for networks of images; gradients can be watched of any")
+    for section in ("data", "augment"):
+        for name, usual in default()[section].items():
+            if (section == "augment" or name not in _FIELDS) and config[section][name] != usual:
+                raise UserError(
+                    f"{section}.{name} is for images, and a language model reads a text; leave it at {usual!r}"
+                )
+
+
+@functools.lru_cache(maxsize=4)
+def _read(data: FrozenConfigDict) -> tuple[Vocabulary, dict[str, np.ndarray]]:
+    """The characters that there are, and every split in them."""
+    wanted = {"train": data.train_split, "validation": data.validation_split, "test": data.test_split}
+    texts = {name: text.load(data.source, split, data.data_dir, data.text) for name, split in wanted.items() if split}
+    vocabulary = Vocabulary.of("".join(texts.values()))
+    return vocabulary, {name: vocabulary.encode(it, f"the {name} text") for name, it in texts.items()}
