@@ -48,7 +48,7 @@ def load(directory: Path) -> TextRun:
     expected = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 1), jax.numpy.int32))["params"]
     if jax.tree.map(jax.numpy.shape, params) != jax.tree.map(jax.numpy.shape, expected):
         raise UserError(
-            f"the checkpoint in {checkpoints} holds another network than the config and the {len(vocabulary)} characters "
-            f"of {directory / workdir.VOCABULARY_FILE} say"
+            f"the checkpoint in {checkpoints} holds another network than the config and the {len(vocabulary)} "
+            f"characters of {directory / workdir.VOCABULARY_FILE} say"
         )
     return TextRun(config, model, {"params": params}, vocabulary)
