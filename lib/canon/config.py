@@ -35,7 +35,8 @@ def default() -> ConfigDict:
 
     config.seeds = 3  # runs of each arm; they use the seeds 0, 1, ..., seeds - 1
 
-    config.task = "classification"  # of images; `language_model`: of a text, character by character
+    # `classification` of images, `sequence_classification`, or `language_model`: of a text, character by character
+    config.task = "classification"
 
     # An entry of a catalog and any of its arguments; those that are not given here take the entry's own defaults.
     config.model = ConfigDict({"name": "mlp"})
@@ -70,6 +71,10 @@ def default() -> ConfigDict:
     config.data.hand_on_carry = (
         True  # what a network carries goes on from chunk to chunk; else each begins from nothing
     )
+
+    # For sequences that are made: there `source` is one of `canon.data.generated.TASKS`.
+    config.data.length = 50  # symbols of each
+    config.data.examples = 2_000  # that an evaluation sees; training sees none twice
 
     # What happens to training images, in this order: see `canon.data.augment`. 0 leaves it out.
     config.augment = ConfigDict()

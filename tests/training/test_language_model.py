@@ -120,9 +120,9 @@ def test_derived_metrics_are_finite_or_infinite_and_never_raise():
     [
         ({"data": {"chunk": 5000}}, "the train text has .* characters; 5 rows of 5000 need 25,001"),
         ({"model": {"name": "mlp"}}, "the model mlp is not one of texts \\(there are: char_rnn\\)"),
-        ({"augment": {"flip": True}}, "augment.flip is for images"),
-        ({"data": {"image_size": 32}}, "data.image_size is for images"),
-        ({"data": {"validation_examples": 10}}, "data.validation_examples is for images"),
+        ({"augment": {"flip": True}}, "augment.flip means nothing to texts"),
+        ({"data": {"image_size": 32}}, "data.image_size means nothing to texts"),
+        ({"data": {"validation_examples": 10}}, "data.validation_examples means nothing to texts"),
         ({"train": {"watch": "activity"}}, "train.watch=activity is for networks of images"),
         ({"task": "language_modle"}, "no task is called 'language_modle'; did you mean language_model"),
         ({"task": "classification"}, "the model char_rnn is not one of images"),

@@ -116,7 +116,7 @@ class ResidentPipeline:
         return (self.batch(seed, step) for step in range(first, last))
 
     def evaluation_batches(self, batch_size: int) -> Iterator[Batch]:
-        for index, mask in _evaluation_indices(self.size, batch_size):
+        for index, mask in evaluation_indices(self.size, batch_size):
             # Gathered here and not in the step: splits of different sizes would each compile the network once more.
             yield jax.device_put(_gather(Resident(self.arrays, index)), self.batch_sharding) | {"mask": mask}
 
@@ -155,7 +155,7 @@ class StreamedPipeline:
         def load(index, mask):
             return self._read(index, crop) | {"mask": mask}
 
-        return self._ahead([functools.partial(load, *chosen) for chosen in _evaluation_indices(self.size, batch_size)])
+        return self._ahead([functools.partial(load, *chosen) for chosen in evaluation_indices(self.size, batch_size)])
 
     def _ahead(self, loads: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
         return read_ahead(loads, self.crops)
@@ -178,7 +178,11 @@ def read_ahead(loads: Sequence[Callable[[], Any]], crops: Crops | None) -> Itera
     return iter(grain.MapDataset.source(loads).map(lambda load: load()).to_iter_dataset(options))
 
 
-def _evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def evaluation_indices(size: int, batch_size: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    """(index `[batch_size]` int32, mask `[batch_size]` float32) of each batch of an evaluation.
+
+    The last batch is filled up with the last example, where the mask is 0.
+    """
     for start in range(0, size, batch_size):
         index = np.arange(start, start + batch_size, dtype=np.int32)
         mask = (index < size).astype(np.float32)

@@ -22,6 +22,7 @@ from canon.models.cifar_resnet import CifarResNet
 from canon.models.googlenet import GoogLeNet
 from canon.models.lenet import LeNet5, ModernLeNet5
 from canon.models.mlp import MLP
+from canon.models.sequence_classifier import SequenceClassifier
 from canon.models.zfnet import ZFNet
 
 IMAGE_MODELS = {
@@ -52,16 +53,20 @@ IMAGE_MODELS = {
 TEXT_MODELS = {"char_rnn": CharRNN}
 """From tokens, and what was carried, to logits of the next tokens."""
 
-MODELS = IMAGE_MODELS | TEXT_MODELS
+SEQUENCE_MODELS = {"sequence_classifier": SequenceClassifier}
+"""From sequences of features, and their lengths, to logits."""
+
+MODELS = IMAGE_MODELS | TEXT_MODELS | SEQUENCE_MODELS
 
 
 def names(kind: str = "") -> list[str]:
-    """The names that `create` knows, sorted: all, or those of the kind `image` or `text`."""
-    return sorted({"": MODELS, "image": IMAGE_MODELS, "text": TEXT_MODELS}[kind])
+    """The names that `create` knows, sorted: all, or those of the kind `image`, `text` or `sequence`."""
+    kinds = {"": MODELS, "image": IMAGE_MODELS, "text": TEXT_MODELS, "sequence": SEQUENCE_MODELS}
+    return sorted(kinds[kind])
 
 
 def check_kind(name: str, kind: str) -> None:
-    """Raises `UserError` unless the model `name` is of the kind `image` or `text`."""
+    """Raises `UserError` unless the model `name` is of the kind `image`, `text` or `sequence`."""
     catalog.look_up("model", MODELS, name)
     if name not in names(kind):
         raise UserError(f"the model {name} is not one of {kind}s (there are: {', '.join(names(kind))})")

@@ -6,6 +6,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from canon import losses, models
+from canon.config import default
 from canon.data import crops, preprocess, sources
 from canon.data import pipeline as pipelines
 from canon.data.augmentation import Augmentation
@@ -26,8 +27,9 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     data = FrozenConfigDict(config.data)
     models.check_kind(config.model.name, "image")
-    if data.text:
-        raise UserError("data.text is for config.task=language_model, which --config.data.text=FILE goes with")
+    for name in ("text", "chunk", "hand_on_carry", "length", "examples"):
+        if data[name] != default().data[name]:
+            raise UserError(f"data.{name} means nothing to images; leave it at {default().data[name]!r}")
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
     splits = _splits(data)

@@ -10,11 +10,15 @@ from canon import catalog, optimizers, schedules
 from canon.data.pipeline import Pipeline
 from canon.data.text import Vocabulary
 from canon.errors import UserError
-from canon.training import image_workload, parallel, text_workload
+from canon.training import image_workload, parallel, sequence_workload, text_workload
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
 
-WORKLOADS = {"classification": image_workload.create, "language_model": text_workload.create}
+WORKLOADS = {
+    "classification": image_workload.create,
+    "language_model": text_workload.create,
+    "sequence_classification": sequence_workload.create,
+}
 """By `config.task`, what makes the part of a program that knows what the examples are."""
 
 

@@ -40,13 +40,14 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Images to one of several classes.
+    """Images, or other inputs, to one of several classes.
 
     Attributes:
-      model: from images `[batch, height, width, channels]` to logits `[batch, num_classes]`.
+      model: from images `[batch, height, width, channels]`, or `inputs`, to logits `[batch, num_classes]`.
       loss_function: from logits and labels to a loss per example, `[batch]`.
       auxiliary_weight: of the loss of each auxiliary classifier that the model has, in training: Szegedy et al. 2014,
         section 5. The metrics are of the network's own output.
+      inputs: what of a batch the model is given, in this order.
       watch_activity: add the shares of flat and dead units to the metrics of training; see `canon.analysis.activity`.
 
     An evaluation may see several crops of each image, `[batch, crops, height, width, channels]`: then the prediction is
@@ -57,9 +58,10 @@ class Classification:
     loss_function: Callable[[jax.Array, jax.Array], jax.Array] = losses.softmax_cross_entropy
     auxiliary_weight: float = 0.3
     watch_activity: bool = False
+    inputs: tuple[str, ...] = ("image",)
 
     def init(self, key: jax.Array, batch: dict[str, jax.Array]) -> tuple[Variables, Variables]:
-        variables = dict(self.model.init(key, batch["image"][:1]))
+        variables = dict(self.model.init(key, *(batch[name][:1] for name in self.inputs)))
         return variables.pop("params"), variables
 
     def loss(
@@ -70,10 +72,14 @@ class Classification:
             collections = [*model_state, AUXILIARY_LOGITS, *([ACTIVITY] if self.watch_activity else [])]
             with activity.watching() if self.watch_activity else contextlib.nullcontext():
                 logits, model_state = self.model.apply(
-                    variables, batch["image"], train=True, rngs={"dropout": key}, mutable=collections
+                    variables,
+                    *(batch[name] for name in self.inputs),
+                    train=True,
+                    rngs={"dropout": key},
+                    mutable=collections,
                 )
         else:
-            logits = self._predict(variables, batch["image"])
+            logits = self._predict(variables, *(batch[name] for name in self.inputs))
         auxiliary = model_state.get(AUXILIARY_LOGITS, {}) if train else {}
         shares = activity.shares(model_state) if train and ACTIVITY in model_state else {}
         model_state = {name: v for name, v in model_state.items() if name not in (AUXILIARY_LOGITS, ACTIVITY)}
@@ -86,9 +92,9 @@ class Classification:
         watched = {name: Mean.of(share) for name, share in shares.items()}
         return objective, (model_state, {"loss": loss, "error": error} | watched)
 
-    def _predict(self, variables: Variables, images: jax.Array) -> jax.Array:
-        if images.ndim == 4:
-            return self.model.apply(variables, images, train=False)
+    def _predict(self, variables: Variables, images: jax.Array, *others: jax.Array) -> jax.Array:
+        if images.ndim != 5:
+            return self.model.apply(variables, images, *others, train=False)
         batch, crops = images.shape[:2]
         logits = self.model.apply(variables, images.reshape(batch * crops, *images.shape[2:]), train=False)
         probabilities = jax.nn.softmax(logits.reshape(batch, crops, -1))

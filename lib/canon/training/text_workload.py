@@ -7,11 +7,9 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from canon import losses, models
-from canon.config import default
 from canon.data import text, text_pipeline
 from canon.data.text import Vocabulary
-from canon.errors import UserError
-from canon.training import language_model
+from canon.training import language_model, workload
 from canon.training.language_model import LanguageModel
 from canon.training.workload import Workload
 
@@ -35,7 +33,8 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     Raises:
       UserError: something in the config does not exist or does not fit.
     """
-    _check(config, watch_activity)
+    models.check_kind(config.model.name, "text")
+    workload.check_fields(config, _FIELDS, watch_activity, "texts")
     data, batch_size = config.data, config.train.batch_size
     vocabulary, tokens = _read(FrozenConfigDict({name: data[name] for name in _FIELDS}))
     model = models.create(**config.model, num_classes=len(vocabulary))
@@ -50,18 +49,6 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         vocabulary=vocabulary,
         derive=language_model.derive,
     )
-
-
-def _check(config: ConfigDict, watch_activity: bool) -> None:
-    models.check_kind(config.model.name, "text")
-    if watch_activity:
-        raise UserError("train.watch=activity is for networks of images; gradients can be watched of any")
-    for section in ("data", "augment"):
-        for name, usual in default()[section].items():
-            if (section == "augment" or name not in _FIELDS) and config[section][name] != usual:
-                raise UserError(
-                    f"{section}.{name} is for images, and a language model reads a text; leave it at {usual!r}"
-                )
 
 
 @functools.lru_cache(maxsize=4)
