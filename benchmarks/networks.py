@@ -105,7 +105,13 @@ def measure(work: Work, rounds: int, seconds: float) -> tuple[list[float], list[
     random = np.random.default_rng(0)
     images = random.normal(size=(work.batch_size, *work.shape)).astype(np.float32)
     labels = random.integers(work.classes, size=work.batch_size).astype(np.int32)
-    ours, theirs = canon_step(work, images, labels), torch_step(work, images, labels)
+    return compare(canon_step(work, images, labels), torch_step(work, images, labels), rounds, seconds)
+
+
+def compare(
+    ours: Callable[[int], None], theirs: Callable[[int], None], rounds: int, seconds: float
+) -> tuple[list[float], list[float], float]:
+    """Seconds per step of two functions that take so many, alternating; see `measure`."""
     compiling = timed(ours, 1)
     theirs(1)
     steps = {run: max(1, round(seconds / timed(run, 2))) for run in (ours, theirs)}
@@ -133,18 +139,24 @@ def main() -> int:
     options = parser.parse_args()
     if wrong := [name for name in options.names if name not in WORK]:
         parser.error(f"no work is called {wrong[0]!r} (there are: {', '.join(WORK)})")
-    print(f"{'':10}{'batch':>6}{'canon':>12}{'PyTorch':>12}{'ratio':>8}  quartiles       compiling")
+    print(HEADER)
     for name in options.names or WORK:
         work = WORK[name]
-        ours, theirs, compiling = measure(work, options.rounds, options.seconds)
-        ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
-        low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
-        print(
-            f"{name:10}{work.batch_size:6}{1e3 * statistics.median(ours):9.1f} ms"
-            f"{1e3 * statistics.median(theirs):9.1f} ms{middle:8.2f}  {low:.2f} to {high:.2f}{compiling:12.1f} s",
-            flush=True,
-        )
+        print(row(name, work.batch_size, *measure(work, options.rounds, options.seconds)), flush=True)
     return 0
+
+
+HEADER = f"{'':14}{'batch':>6}{'canon':>12}{'PyTorch':>12}{'ratio':>8}  quartiles       compiling"
+
+
+def row(name: str, batch_size: int, ours: list[float], theirs: list[float], compiling: float) -> str:
+    """A line of the table: medians of the seconds per step, and of their ratios with the quartiles."""
+    ratios = [a / b for a, b in zip(ours, theirs, strict=True)]
+    low, middle, high = statistics.quantiles(ratios, n=4) if len(ratios) > 1 else ratios * 3
+    return (
+        f"{name:14}{batch_size:6}{1e3 * statistics.median(ours):9.1f} ms"
+        f"{1e3 * statistics.median(theirs):9.1f} ms{middle:8.2f}  {low:.2f} to {high:.2f}{compiling:12.1f} s"
+    )
 
 
 if __name__ == "__main__":

@@ -257,6 +257,25 @@ BAD = {
     "summary on a small image": (["summary", "vgg16", "--input=20x20x3"], "layer pool5"),
     "prediction without weights": (["predict", "file", "--model=vgg16"], "are required: --weights"),
     "prediction by a text": (["predict", "file", "--model=vgg16", "--weights=file"], "neither a safetensors file nor"),
+    "augment of texts": (["augment", "char_rnn"], "augment shows images, and the examples of char_rnn are none"),
+    "claim of nothing recorded": (
+        ["run", "vanishing_gradient", "--config.arms.relu-8.model.hidden=(5,)", "--config.train.watch=activity"],
+        "gradient_norm/hidden1 is recorded with --config.train.watch=gradients",
+    ),
+    "text": (["run", "char_rnn", "--config.data.text=nowhere.txt"], "the text nowhere.txt cannot be read"),
+    "short text": (["run", "char_rnn", "--config.data.text=file"], "the train text has 0 characters"),
+    "chunk": (["run", "char_rnn", "--config.data.chunk=0"], "data.chunk must be at least 1, not 0"),
+    "long chunk": (["run", "char_rnn", "--config.data.chunk=50000"], "50 rows of 50000 need 2,500,001"),
+    "cell": (["run", "lstm_vs_rnn", "--config.model.cell=gru"], "would have no effect, because every arm sets it"),
+    "cell of an arm": (["run", "deep_rnn", "--config.model.cell=lstn"], "no cell is called 'lstn'; did you mean lstm?"),
+    "images to a text": (["run", "char_rnn", "--config.augment.flip=true"], "augment.flip means nothing to texts"),
+    "text to images": (["run", "dropout", "--config.data.text=file"], "data.text means nothing to images"),
+    "model of another kind": (["run", "augmentation", "--config.model.name=char_rnn"], "char_rnn is not one of images"),
+    "sequences": (["run", "lstm_vs_rnn", "--config.data.source=digits"], "no sequences are called 'digits'"),
+    "length": (["run", "gradient_clipping", "--config.data.length=9"], "data.length must be at least 10"),
+    "figure of nothing": (["run", "deep_rnn", "--config.figure.metric=accuracy"], "figure.metric must be one of error"),
+    "sample of nothing": (["sample", "foreign"], "not the folder of a run"),
+    "cells of nothing": (["cells", "foreign"], "not the folder of a run"),
     "prediction by nothing known": (["predict", "file", "--model=mlp", "--weights=file"], "no published checkpoint"),
 }  # fmt: skip
 
@@ -335,7 +354,7 @@ def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch):
     assert "width.py:10: config has no field 'log_evry'; did you mean train.log_every?" in errors
 
 
-VERBS = ("list", "run", "report", "evaluate", "augment", "summary", "predict", "prepare")
+VERBS = ("list", "run", "report", "evaluate", "augment", "sample", "cells", "summary", "predict", "prepare")
 
 
 def imported(environment, *line):
