@@ -54,7 +54,7 @@ def get_config(argument="python"):
                 source=source,
             ),
             "handing_on_helps": canon_config.claim(
-                statement="Where each chunk of 5 begins from nothing, it needs more bits than where it goes on.",
+                statement="Where each chunk of 5 begins from nothing, in evaluations too, it needs more bits.",
                 higher="chunk-5-alone",
                 lower="chunk-5",
                 metric="test/bits_per_character",

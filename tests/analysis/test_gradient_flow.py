@@ -65,6 +65,15 @@ def test_singular_values_are_of_each_gate(random):
         np.testing.assert_allclose(values**2, np.linalg.eigvalsh(gate.T @ gate)[::-1], rtol=1e-9, atol=1e-12)
 
 
+def test_a_gradient_that_explodes_is_infinite_in_the_end_and_no_error(random):
+    # Quiet inputs: tanh is as good as linear, and each step multiplies by 10.
+    params = {"input_kernel": np.zeros((2, 4)), "bias": np.zeros(4), "recurrent_kernel": 10 * np.eye(4)}
+    params = jax.tree.map(np.float32, params)
+    norms = gradient_flow.of_layer("rnn", params, np.zeros((400, 2), np.float32))
+    np.testing.assert_allclose(norms[:300], 10.0 ** np.arange(300), rtol=1e-5)
+    assert np.isinf(norms[310:]).all()
+
+
 def test_an_unknown_part_is_said(random):
     params, x = jax.tree.map(np.float32, layer("rnn", random))
     with pytest.raises(UserError, match="part must be carry or one of h, not 'c'"):

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from canon.commands import cells, run, sample
+from canon.commands import cells, evaluate, run, sample
 from canon.errors import UserError
 from canon.study import plan, workdir
 
@@ -51,8 +51,8 @@ def test_a_sample_begins_with_the_prompt_and_is_as_long_as_asked(trained, capsys
         (["--prompt", ""], "--prompt is empty"),
         (["--prompt", "print(é)"], r"--prompt has the character 'é' \(line 1, column 7\)"),
         (["--length", "0"], "--length must be from 1"),
-        (["--temperature", "-1"], "--temperature must be at least 0"),
-        (["--temperature", "nan"], "--temperature must be at least 0"),
+        (["--temperature", "-1"], "--temperature must be from 0"),
+        (["--temperature", "nan"], "--temperature must be from 0"),
         (["--seed", "-1"], "--seed must be from 0"),
     ],
 )
@@ -111,18 +111,55 @@ def test_what_cannot_be_drawn_is_said(trained, line, message, tmp_path, monkeypa
 
 
 def test_a_damaged_vocabulary_is_said(trained, tmp_path):
-    path = trained / "vocabulary.json"
+    path = trained / "text.json"
     whole = path.read_text()
     try:
-        for damaged in ('["b", "a"]', '["ab"]', "{", "[1]", '["a"'):
+        for damaged in ('["b", "a"]', '{"characters": ["ab"], "crc32": {}}', "{", '{"characters": [1], "crc32": {}}'):
             path.write_text(damaged)
-            with pytest.raises(UserError, match="cannot be read as a vocabulary"):
+            with pytest.raises(UserError, match="text.json cannot be read"):
                 sample.main([str(trained)], EXPERIMENTS)
-        path.write_text(json.dumps(json.loads(whole)[:-1]))
+        content = json.loads(whole)
+        path.write_text(json.dumps(content | {"characters": content["characters"][:-1]}))
         with pytest.raises(UserError, match="holds another network than the config and the 26 characters"):
             sample.main([str(trained)], EXPERIMENTS)
     finally:
         path.write_text(whole)
+
+
+def changed(trained, line, text):
+    """What `evaluate` says once the run's text is another."""
+    path = trained.parents[2] / "text.txt"
+    path.write_text(text)
+    try:
+        return evaluate.main([str(trained), *line], EXPERIMENTS)
+    finally:
+        path.unlink()
+
+
+def test_an_evaluation_is_of_the_text_that_was_learned(trained, capsys):
+    assert changed(trained, ["--split=test"], TEXT) == 0
+    assert "bits per character  (" in capsys.readouterr().out
+    backwards = "\n".join(reversed(TEXT.split("\n")))
+    for other in (backwards, TEXT.replace("p", "q")):
+        with pytest.raises(UserError, match="learned another text"):
+            changed(trained, [], other)
+
+
+def test_a_study_does_not_go_on_with_another_text(trained, tmp_path):
+    text = trained.parents[2] / "text.txt"
+    text.write_text("\n".join(reversed(TEXT.split("\n"))))
+    (trained / "result.json").rename(trained / "ended.json")
+    fields = json.loads((trained.parents[1] / "study.json").read_text())["config"]["train"]
+    try:
+        line = ["char_rnn", "--arms=lstm", f"--workdir={trained.parents[1]}", f"--config.data.text={text}"]
+        rest = ["data.chunk=20", "seeds=1", "arms.lstm.model.features=8"]
+        rest += [f"train.{name}={fields[name]}" for name in ("steps", "batch_size", "log_every", "evaluate_every")]
+        rest += [f"train.checkpoint_every={fields['checkpoint_every']}"]
+        with pytest.raises(UserError, match="learned another text: the train text is not what the run began with"):
+            run.main([*line, *(f"--config.{field}" for field in rest)], EXPERIMENTS)
+    finally:
+        text.unlink()
+        (trained / "ended.json").rename(trained / "result.json")
 
 
 def test_a_run_of_images_cannot_be_sampled(tiny_config, tmp_path):

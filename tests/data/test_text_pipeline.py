@@ -47,7 +47,7 @@ def test_a_batch_is_a_function_of_seed_and_step():
 
 @given(st.integers(1, 7), st.integers(1, 6), st.integers(1, 60))
 def test_an_evaluation_predicts_every_token_but_the_first_exactly_once(rows, chunk, size):
-    pipeline = text_pipeline.create(np.arange(chunk + 1 + size, dtype=np.int32), 1, chunk, "test")
+    pipeline = text_pipeline.create(np.arange(1 + size, dtype=np.int32), None, chunk, "test")
     seen, ends = [], None
     for batch in pipeline.evaluation_batches(rows):
         assert batch["begins"].all() == (ends is None)
@@ -65,9 +65,10 @@ def test_an_evaluation_predicts_every_token_but_the_first_exactly_once(rows, chu
     [
         (5, 20, "the train text has 100 characters; 5 rows of 20 need 101"),
         (5, 0, "data.chunk must be at least 1"),
+        (None, 5, "the test text has 1 characters: there is none to predict"),
         (0, 5, "train.batch_size must be at least 1"),
     ],
 )
 def test_a_text_that_is_too_short_is_said(rows, chunk, message):
     with pytest.raises(UserError, match=message):
-        text_pipeline.create(np.zeros(100, np.int32), rows, chunk, "train")
+        text_pipeline.create(np.zeros(1 if rows is None else 100, np.int32), rows, chunk, "train" if rows else "test")

@@ -28,6 +28,7 @@ CONVOLUTIONS = {
     "1×1": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": "VALID"}),
     "1×1 with a stride": ((4, 32, 32, 5), (1, 1, 5, 6), {"window_strides": (2, 2), "padding": "VALID"}),
     "1×1 with padding": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": ((1, 0), (0, 2))}),
+    "1×1 that shifts": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": ((1, -1), (0, 0))}),
     "1×1 in groups": ((4, 32, 32, 6), (1, 1, 3, 4), {"feature_group_count": 2, "padding": "VALID"}),
 }
 

@@ -164,6 +164,29 @@ def test_a_class_with_fewer_examples_than_folds_is_named(toy_source):
         sources.fold(toy_source, 3, 5)
 
 
+def test_a_split_of_its_own_is_held_out_too(choosing):
+    with choosing.unlocked():
+        choosing.selection.folds = 0
+        choosing.data.validation_split = "test"
+    selection.check(choosing)
+    choosing.selection.folds = 3
+    with pytest.raises(UserError, match="both hold examples out"):
+        selection.check(choosing)
+
+
+def test_a_text_is_chosen_for_by_what_it_is_measured_by_and_has_no_folds(choosing):
+    with choosing.unlocked():
+        choosing.task = "language_model"
+        choosing.data.validation_split = "validation"
+        choosing.selection.update(folds=0, metric="validation/bits_per_character")
+    selection.check(choosing)
+    with choosing.unlocked():
+        choosing.data.validation_split = ""
+        choosing.selection.folds = 3
+    with pytest.raises(UserError, match="config.selection.folds is for images"):
+        selection.check(choosing)
+
+
 def test_labels_outside_the_classes_are_named():
     wrong = sources.ArraySource(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, 7, 1], np.int32), 3)
     with pytest.raises(UserError, match="the set has 1 labels outside its 3 classes; example 1 has the label 7"):

@@ -108,6 +108,31 @@ def test_an_evaluation_leaves_the_carry_of_training_alone(text_config, tmp_path)
     assert rare.metrics["test/loss"] == often.metrics["test/loss"]
 
 
+def test_four_devices_learn_what_one_does(text_config, tmp_path):
+    changes = {"model": {"dropout_rate": 0.0}, "train": {"batch_size": 4, "evaluation_batch_size": 4}}
+    one, four = (
+        loop.train(build(text_config, parallel={"devices": n}, **changes), 0, tmp_path / str(n)) for n in (1, 4)
+    )
+    for name, value in one.metrics.items():
+        np.testing.assert_allclose(four.metrics[name], value, rtol=1e-4, err_msg=name)
+
+
+def test_the_parameters_of_a_run_on_several_devices_are_read_on_one(text_config, tmp_path):
+    changes = {"train": {"batch_size": 4, "evaluation_batch_size": 4}, "parallel": {"devices": 4}}
+    built = build(text_config, **changes)
+    loop.train(built, 0, tmp_path)
+    with Checkpoints(tmp_path / loop.CHECKPOINT_FOLDER) as checkpoints:
+        params = checkpoints.restore_params()
+    jax.tree.map(np.testing.assert_array_equal, params, jax.device_get(state_of(built, tmp_path).params))
+    assert {len(leaf.devices()) for leaf in jax.tree.leaves(params)} == {1}
+
+
+def test_a_text_to_evaluate_may_be_shorter_than_a_chunk(text_config, tmp_path):
+    built = build(text_config, data={"chunk": 300}, train={"batch_size": 2})
+    assert built.pipelines["test"].size < 300
+    assert loop.train(built, 0, tmp_path).metrics["test/bits_per_character"] > 0
+
+
 def test_derived_metrics_are_finite_or_infinite_and_never_raise():
     derived = language_model.derive({"test/loss": 1e9, "train/loss": math.inf, "batch/loss": 0.0, "batch/error": 1.0})
     assert derived["test/perplexity"] == derived["train/perplexity"] == math.inf
@@ -119,6 +144,9 @@ def test_derived_metrics_are_finite_or_infinite_and_never_raise():
     ("changes", "message"),
     [
         ({"data": {"chunk": 5000}}, "the train text has .* characters; 5 rows of 5000 need 25,001"),
+        ({"data": {"train_split": ""}}, "a text has the splits train, validation, test, not ''"),
+        ({"loss": {"name": "squared_error"}}, "a language model's loss is the softmax_cross_entropy"),
+        ({"loss": {"label_smoothing": 0.1}}, "without label_smoothing, .* with label_smoothing=0.1"),
         ({"model": {"name": "mlp"}}, "the model mlp is not one of texts \\(there are: char_rnn\\)"),
         ({"augment": {"flip": True}}, "augment.flip means nothing to texts"),
         ({"data": {"image_size": 32}}, "data.image_size means nothing to texts"),

@@ -27,7 +27,7 @@ def jacobian_norms(kind: Cell, parameters: Parameters, x: jax.Array, carry: Carr
       part: `carry`, of all that is carried; or one of it, such as `h`: of its own old value, the others held fixed.
 
     Returns:
-      `[time + 1]` float64; the first, at distance 0, is 1.
+      `[time + 1]` float64; the first, at distance 0, is 1. Infinite from where the product exceeds float64.
 
     Raises:
       UserError: there is no such part.
@@ -41,8 +41,10 @@ def jacobian_norms(kind: Cell, parameters: Parameters, x: jax.Array, carry: Carr
     seen = slice(begin, None if part == "carry" else begin + features)
     norms = [1.0]
     for jacobian in jacobians[::-1]:
-        product = product @ jacobian
-        norms.append(np.linalg.norm(product[seen, seen], ord=2))
+        with np.errstate(over="ignore", invalid="ignore"):  # exploding is one of the two things that it can do
+            product = product @ jacobian
+        finite = np.isfinite(product).all()
+        norms.append(np.linalg.norm(product[seen, seen], ord=2) if finite else np.inf)
     return np.array(norms)
 
 

@@ -63,6 +63,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     page = template.render(
         run=str(options.run),
         length=len(read),
+        what=f"{options.text}" if options.text else "a text that it was not trained on",
         units=[(unit, _runs(read[: options.shown], unit.activation)) for unit in units],
         shades=_shades(),
     )

@@ -26,6 +26,8 @@ def main(arguments: list[str], experiments: Path) -> int:
         raise UserError(f"{options.run} has no checkpoint to evaluate")
     runtime.start()
     built = program.build(config)
+    if built.vocabulary is not None:
+        workdir.check_text(options.run, built.vocabulary, built.checksums)
     splits = list(built.pipelines)
     if options.split is not None and options.split not in splits:
         raise UserError(f"the run has the splits {', '.join(splits)}, not {options.split!r}")
@@ -35,5 +37,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     for split in [options.split] if options.split else splits:
         metrics = loop.evaluate(built, state, split)
         error, loss = metrics[f"{split}/error"], metrics[f"{split}/loss"]
-        print(f"  {split:10} error {100 * error:.2f}%  loss {loss:.4f}  ({built.pipelines[split].size:,} examples)")
+        of_text = metrics.get(f"{split}/bits_per_character")
+        bits = "" if of_text is None else f"  {of_text:.4f} bits per character"
+        counted = f"{built.pipelines[split].size:,} {'examples' if of_text is None else 'characters'}"
+        print(f"  {split:10} error {100 * error:.2f}%  loss {loss:.4f}{bits}  ({counted})")
     return 0

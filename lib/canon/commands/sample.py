@@ -29,8 +29,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     options = parser.parse_args(arguments)
     if not 1 <= options.length <= MOST:
         raise UserError(f"--length must be from 1 to {MOST:,}, not {options.length}")
-    if not 0 <= options.temperature < float("inf"):
-        raise UserError(f"--temperature must be at least 0, not {options.temperature}")
+    if not 0 <= options.temperature <= MOST:
+        raise UserError(f"--temperature must be from 0 to {MOST:,}, not {options.temperature}")
     if not 0 <= options.seed < 2**32:
         raise UserError(f"--seed must be from 0 to {2**32 - 1}, not {options.seed}")
     if not options.prompt:

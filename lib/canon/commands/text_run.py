@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
@@ -49,6 +50,8 @@ def load(directory: Path) -> TextRun:
     if jax.tree.map(jax.numpy.shape, params) != jax.tree.map(jax.numpy.shape, expected):
         raise UserError(
             f"the checkpoint in {checkpoints} holds another network than the config and the {len(vocabulary)} "
-            f"characters of {directory / workdir.VOCABULARY_FILE} say"
+            f"characters of {directory / workdir.TEXT_FILE} say"
         )
+    if not all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params)):
+        raise UserError(f"the network in {checkpoints} has parameters that are not finite: its training diverged")
     return TextRun(config, model, {"params": params}, vocabulary)

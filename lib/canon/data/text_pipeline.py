@@ -73,10 +73,26 @@ def _offset(most: int, seed: int, epoch: int) -> int:
     return int(np.random.default_rng([seed, epoch]).integers(most + 1))
 
 
-def create(tokens: np.ndarray, batch_size: int, chunk: int, split: str) -> TextPipeline:
-    """The pipeline of a text. Raises `UserError` where the text is shorter than a chunk for each row of a batch."""
+def create(tokens: np.ndarray, batch_size: int | None, chunk: int, split: str) -> TextPipeline:
+    """The pipeline of a text.
+
+    Args:
+      tokens: see `TextPipeline`.
+      batch_size: rows of a training batch; None for a text that is only evaluated.
+      chunk: tokens of each row.
+      split: the name of the text.
+
+    Raises:
+      UserError: a number is too small, or the text is shorter than a chunk for each row of a batch.
+    """
     if chunk < 1:
         raise UserError(f"data.chunk must be at least 1, not {chunk}")
+    if batch_size is None:
+        if len(tokens) < 2:
+            raise UserError(
+                f"the {split} text has {len(tokens)} characters: there is none to predict; give a longer text"
+            )
+        return TextPipeline(tokens, 1, chunk)
     if batch_size < 1:
         raise UserError(f"train.batch_size must be at least 1, not {batch_size}")
     needed = batch_size * chunk + 1

@@ -94,8 +94,9 @@ def _prepared(name: str, split: str, data_dir: str) -> tfds.core.DatasetBuilder:
 def load_text(name: str, split: str, data_dir: str = "") -> str:
     """The split of a prepared set of texts, its examples one after another; see `canon.data.text.load`."""
     found = _prepared(name, split, data_dir)
-    if not isinstance(found.info.features.get("text"), tfds.features.Text):
-        raise UserError(f"data set {name} is not one of texts: it has {', '.join(found.info.features)}, and needs text")
+    features = dict(found.info.features)
+    if not isinstance(features.get("text"), tfds.features.Text):
+        raise UserError(f"data set {name} is not one of texts: it has {', '.join(features)}, and needs text")
     return "".join(example["text"].decode() for example in found.as_data_source(split))
 
 

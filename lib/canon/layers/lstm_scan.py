@@ -3,8 +3,10 @@
 What JAX derives for a scan adds each step's share of the recurrent kernel's gradient to a matrix that goes through
 memory at every step. Here the backward pass leaves the gradients of the gates behind, for all steps, and the kernel's
 is one product of two tall matrices after it; and the gates are kept as they came out of their nonlinearities, so that
-none is computed twice. Graves 2013, "Generating sequences with recurrent neural networks", equations 7 to 11; without
-peepholes the same with rows of zeros.
+none is computed twice. Forward-mode differentiation (`jax.jvp`) stops here, though not at the gradient.
+
+Graves 2013, "Generating sequences with recurrent neural networks", equations 7 to 11; without peepholes the same with
+rows of zeros.
 """
 
 from typing import Any

@@ -123,6 +123,10 @@ class Recurrence(nn.Module):
                 f"a layer of {self.features} {self.cell} units takes a carry of {len(kind.carry)} arrays "
                 f"{(len(x), self.features)}, not {', '.join(str(a.shape) for a in carry)}"
             )
+        if (
+            lengths is not None
+        ):  # in the product, what pads would reach the gradients of the kernels: 0 times NaN is NaN
+            x = jnp.where((jnp.arange(x.shape[1]) < lengths[:, None])[..., None], x, jnp.zeros((), x.dtype))
         # Time first, before the product: there are fewer inputs than sums to move.
         share = jnp.swapaxes(x, 0, 1) @ parameters.pop("input_kernel") + parameters.pop("bias")
         outputs, carry = run(kind, parameters, share, carry, lengths, self.reverse, self.unroll)

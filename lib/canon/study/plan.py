@@ -223,13 +223,18 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
     return [Run(arm, seed, workdir / arm / f"seed-{seed}") for seed in range(config.seeds) for arm in config.arms]
 
 
+def metric_names(config: ConfigDict) -> tuple[str, ...]:
+    """What is measured over a split, by name."""
+    return ("error", "loss", *_DERIVED.get(config.task, ()))
+
+
 def check_claims(config: ConfigDict) -> None:
     """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
     splits = ["train"] + ["test"] * bool(config.data.test_split)
     held_out = config.data.validation_examples or config.data.folds
     if config.data.validation_split or (held_out and not config.candidates):  # runs get back what trials miss
         splits.append("validation")
-    metrics = [f"{split}/{name}" for split in splits for name in ("error", "loss", *_DERIVED.get(config.task, ()))]
+    metrics = [f"{split}/{name}" for split in splits for name in metric_names(config)]
     metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():
@@ -257,7 +262,7 @@ def check_claims(config: ConfigDict) -> None:
         for arm in panel:
             if arm not in config.arms:
                 raise UserError(f"config.figure.panels: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
-    drawable = ("error", "loss", *_DERIVED.get(config.task, ()))
+    drawable = metric_names(config)
     if config.figure.metric not in drawable:
         raise UserError(f"config.figure.metric must be one of {', '.join(drawable)}, not {config.figure.metric!r}")
     if not 0 < config.figure.error_limit <= 100:

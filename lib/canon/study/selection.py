@@ -63,19 +63,24 @@ def check(config: ConfigDict) -> None:
         raise UserError("config.data.folds does not go with config.candidates; set config.selection.folds")
     folds, metric = config.selection.folds, config.selection.metric
     # How far and how fast a network trains can be what is compared; then nothing has to be held out.
-    of_training = ("train/error", "train/loss", STEPS_TO_TARGET)
-    allowed = ("validation/error", "validation/loss", *of_training)
+    names = plan.metric_names(config)
+    of_training = (*(f"train/{name}" for name in names), STEPS_TO_TARGET)
+    allowed = (*(f"validation/{name}" for name in names), *of_training)
     if folds < 0 or folds == 1:
         raise UserError(f"config.selection.folds must be 0, or 2 or more, not {folds}")
-    if not folds and not config.data.validation_examples and metric not in of_training:
+    held_out = config.data.validation_examples or config.data.validation_split
+    if not folds and not held_out and metric not in of_training:
         raise UserError(
             "config.candidates need something to be compared on: set config.selection.folds or "
-            "config.data.validation_examples"
+            "config.data.validation_examples or config.data.validation_split"
         )
-    if folds and config.data.validation_examples:
+    if folds and held_out:
         raise UserError(
-            "config.selection.folds and config.data.validation_examples both hold examples out: set one of them to 0"
+            "config.selection.folds and config.data.validation_examples (or validation_split) both hold examples out: "
+            "leave one of them"
         )
+    if folds and config.task != "classification":
+        raise UserError("config.selection.folds is for images; use config.data.validation_split")
     if metric not in allowed:
         raise UserError(f"config.selection.metric must be one of {', '.join(allowed)}, not {metric!r}")
     if metric == STEPS_TO_TARGET and not config.train.target_error:

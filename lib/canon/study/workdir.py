@@ -2,7 +2,7 @@
 
 WORKDIR/study.json                       the study: experiment, argument, config, the paper's own config
 WORKDIR/ARM/seed-N/config.json           the config of one run
-WORKDIR/ARM/seed-N/vocabulary.json       of a text: its characters, in the order of their numbers
+WORKDIR/ARM/seed-N/text.json             of a text: its characters, in the order of their numbers, and checksums
 WORKDIR/ARM/seed-N/metrics.jsonl         what it recorded, a line a step
 WORKDIR/ARM/seed-N/result.json           how it ended; missing while it has not
 WORKDIR/ARM/seed-N/checkpoints/          through Orbax
@@ -11,6 +11,7 @@ WORKDIR/verdict.json, report.html, figures/
 
 import json
 import os
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -24,7 +25,7 @@ from canon.study import plan
 
 STUDY_FILE = "study.json"
 RUN_FILE = "config.json"
-VOCABULARY_FILE = "vocabulary.json"
+TEXT_FILE = "text.json"
 
 
 @dataclass(frozen=True)
@@ -133,32 +134,44 @@ def write_run_config(directory: Path, arm: str, seed: int, config: ConfigDict) -
     files.write_json(directory / RUN_FILE, content)
 
 
-def write_vocabulary(directory: Path, vocabulary: Vocabulary) -> None:
-    """Keeps in a run's folder what its numbers mean, so that its text is not needed to use it.
+def keep_text(directory: Path, vocabulary: Vocabulary, checksums: Mapping[str, int]) -> None:
+    """Keeps in a run's folder what its tokens mean, and the checksums of its texts; errors as of `check_text`."""
+    path = directory / TEXT_FILE
+    if path.exists():
+        check_text(directory, vocabulary, checksums)
+    else:
+        files.write_json(path, {"characters": list(vocabulary.characters), "crc32": dict(checksums)})
 
-    Raises:
-      UserError: the run began with another text.
-    """
-    path = directory / VOCABULARY_FILE
-    if path.exists() and read_vocabulary(directory) != vocabulary:
-        raise UserError(f"{directory} began with a text of other characters; give another --workdir")
-    files.write_json(path, list(vocabulary.characters))
+
+def check_text(directory: Path, vocabulary: Vocabulary, checksums: Mapping[str, int]) -> None:
+    """Raises `UserError` where a run in `directory` learned another text."""
+    kept, its_checksums = _read_text(directory)
+    changed = [split for split in its_checksums if its_checksums[split] != checksums.get(split)]
+    if kept != vocabulary or changed:
+        which = f"the {changed[0]} text is" if changed else "its characters are"
+        raise UserError(
+            f"{directory} learned another text: {which} not what the run began with (a file that was changed, or "
+            "another version of Python); bring that text back, or give another --workdir"
+        )
 
 
 def read_vocabulary(directory: Path) -> Vocabulary:
     """The vocabulary of a run. Raises `UserError` where it has none, or none that can be read."""
-    path = directory / VOCABULARY_FILE
+    return _read_text(directory)[0]
+
+
+def _read_text(directory: Path) -> tuple[Vocabulary, dict[str, int]]:
+    path = directory / TEXT_FILE
     if not path.is_file():
-        raise UserError(f"{directory} is no run of a text: it has no {VOCABULARY_FILE}")
+        raise UserError(f"{directory} is no run of a text: it has no {TEXT_FILE}")
     try:
-        characters = tuple(json.loads(path.read_text()))
-        if not all(isinstance(c, str) and len(c) == 1 for c in characters) or list(characters) != sorted(
-            set(characters)
-        ):
+        content = json.loads(path.read_text())
+        characters = content["characters"]
+        if not all(isinstance(c, str) and len(c) == 1 for c in characters) or characters != sorted(set(characters)):
             raise ValueError("not characters in their order")
-        return Vocabulary(characters)
-    except (ValueError, TypeError) as error:
-        raise UserError(f"{path} cannot be read as a vocabulary: {error}") from error
+        return Vocabulary(tuple(characters)), dict(content["crc32"])
+    except (ValueError, TypeError, KeyError) as error:
+        raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 
 def read_run_config(directory: Path) -> tuple[str, int, ConfigDict]:

@@ -77,9 +77,14 @@ class Checkpoints:
             raise UserError(f"there is no checkpoint in {self._manager.directory}")
         where = f"the checkpoint of step {step} in {self._manager.directory}"
         try:
-            items = ocp.args.Composite(state=ocp.args.StandardRestore(), progress=ocp.args.JsonRestore())
-            restored = self._manager.restore(step, args=items)
-            params, expected = restored.state["params"], restored.progress[_CHECKSUMS]
+            # In its own file of the checkpoint's folder, without the places of the devices that it was saved from.
+            folder = self._manager.directory / str(step)
+            tree = ocp.PyTreeCheckpointer()
+            shapes = tree.metadata(folder / "state").item_metadata.tree
+            as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+            params = tree.restore(folder / "state", restore_args=as_arrays)["params"]
+            progress = self._manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
+            expected = progress[_CHECKSUMS]
         except Exception as error:  # as above
             reason = str(error).strip().split("\n")[0]
             raise UserError(

@@ -6,7 +6,6 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
 
 from canon import losses, models
-from canon.config import default
 from canon.data import crops, preprocess, sources
 from canon.data import pipeline as pipelines
 from canon.data.augmentation import Augmentation
@@ -14,9 +13,12 @@ from canon.data.crops import Crops
 from canon.data.pipeline import Pipeline
 from canon.data.sources import Source
 from canon.errors import UserError
-from canon.training import parallel
+from canon.training import parallel, workload
 from canon.training.task import Classification
 from canon.training.workload import Workload
+
+# What the section `data` has for texts and sequences.
+_OF_OTHERS = ("text", "chunk", "hand_on_carry", "length", "examples")
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -27,9 +29,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     data = FrozenConfigDict(config.data)
     models.check_kind(config.model.name, "image")
-    for name in ("text", "chunk", "hand_on_carry", "length", "examples"):
-        if data[name] != default().data[name]:
-            raise UserError(f"data.{name} means nothing to images; leave it at {default().data[name]!r}")
+    workload.check_data(config, [name for name in data if name not in _OF_OTHERS], "images")
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
     splits = _splits(data)

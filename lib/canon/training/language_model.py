@@ -44,7 +44,7 @@ class LanguageModel:
     Attributes:
       model: from tokens `[batch, time]` and a carry to logits `[batch, time, num_classes]` and a carry.
       loss_function: from logits and targets to a loss per token, `[batch, time]`.
-      hand_on_carry: from chunk to chunk; else each training chunk begins from nothing. An evaluation always hands on.
+      hand_on_carry: from chunk to chunk; else each begins from nothing, in evaluations too.
     """
 
     model: nn.Module
@@ -60,7 +60,7 @@ class LanguageModel:
     ) -> tuple[jax.Array, tuple[Variables, Metrics]]:
         model_state = dict(model_state)
         carry = model_state.pop(CARRY)
-        begins = batch["begins"][:, None] | (train and not self.hand_on_carry)
+        begins = batch["begins"][:, None] | (not self.hand_on_carry)
         carry = jax.tree.map(lambda a: jnp.where(begins, jnp.zeros((), a.dtype), a), carry)
         rngs = {"dropout": key} if train else {}
         logits, carry = self.model.apply(

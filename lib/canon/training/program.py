@@ -35,6 +35,7 @@ class Program:
       evaluation_step: likewise, but it leaves the state alone.
       views: by split, how often an evaluation sees each example, as so many crops.
       vocabulary: of a text that is learned; else None.
+      checksums: of each split of that text, by which another one is told.
       derive: from recorded values, by name, to others that follow from them.
     """
 
@@ -46,6 +47,7 @@ class Program:
     evaluation_step: EvaluationStep
     views: Mapping[str, int]
     vocabulary: Vocabulary | None
+    checksums: Mapping[str, int]
     derive: Callable[[dict[str, float]], dict[str, float]]
 
     def evaluation_batch_size(self, split: str) -> int:
@@ -126,5 +128,6 @@ def build(config: ConfigDict) -> Program:
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
         views=workload.views,
         vocabulary=workload.vocabulary,
+        checksums=workload.checksums,
         derive=workload.derive,
     )

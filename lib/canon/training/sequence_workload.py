@@ -24,11 +24,9 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     models.check_kind(config.model.name, "sequence")
     workload.check_fields(config, _FIELDS, watch_activity, "sequences")
     data = config.data
-    wanted = {"train": data.train_split, "validation": data.validation_split, "test": data.test_split}
     pipelines = {
         name: generated.create(data.source, data.length, config.train.batch_size, data.examples, split)
-        for name, split in wanted.items()
-        if split
+        for name, split in workload.splits(data).items()
     }
     num_classes = pipelines["train"].task.num_classes
     model = models.create(**config.model, num_classes=num_classes)

@@ -1,6 +1,7 @@
 """A text to learn by heart, character by character: what the config's sections `data`, `model` and `loss` ask for."""
 
 import functools
+import zlib
 
 import numpy as np
 from jax.sharding import Mesh
@@ -9,22 +10,16 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from canon import losses, models
 from canon.data import text, text_pipeline
 from canon.data.text import Vocabulary
+from canon.errors import UserError
 from canon.training import language_model, workload
 from canon.training.language_model import LanguageModel
 from canon.training.workload import Workload
 
 # What the section `data` has for texts; the rest is for images, and must be left alone.
 _FIELDS = (
-    "source",
-    "data_dir",
-    "train_split",
-    "validation_split",
-    "test_split",
-    "text",
-    "chunk",
-    "hand_on_carry",
-    "placement",
-)
+    "source", "data_dir", "train_split", "validation_split", "test_split", "placement",
+    "text", "chunk", "hand_on_carry",
+)  # fmt: skip
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -35,11 +30,16 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     models.check_kind(config.model.name, "text")
     workload.check_fields(config, _FIELDS, watch_activity, "texts")
+    if config.loss.name != "softmax_cross_entropy" or config.loss.label_smoothing:
+        raise UserError(
+            "a language model's loss is the softmax_cross_entropy without label_smoothing, of which perplexity and "
+            f"bits are made; not {config.loss.name} with label_smoothing={config.loss.get('label_smoothing', 0)}"
+        )
     data, batch_size = config.data, config.train.batch_size
     vocabulary, tokens = _read(FrozenConfigDict({name: data[name] for name in _FIELDS}))
     model = models.create(**config.model, num_classes=len(vocabulary))
     pipelines = {
-        split: text_pipeline.create(of_split, batch_size if split == "train" else 1, data.chunk, split)
+        split: text_pipeline.create(of_split, batch_size if split == "train" else None, data.chunk, split)
         for split, of_split in tokens.items()
     }
     return Workload(
@@ -47,6 +47,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         pipelines=pipelines,
         preprocess=lambda batch, key: batch,
         vocabulary=vocabulary,
+        checksums={split: zlib.crc32(of_split) for split, of_split in tokens.items()},
         derive=language_model.derive,
     )
 
@@ -54,7 +55,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
 @functools.lru_cache(maxsize=4)
 def _read(data: FrozenConfigDict) -> tuple[Vocabulary, dict[str, np.ndarray]]:
     """The characters that there are, and every split in them."""
-    wanted = {"train": data.train_split, "validation": data.validation_split, "test": data.test_split}
-    texts = {name: text.load(data.source, split, data.data_dir, data.text) for name, split in wanted.items() if split}
+    wanted = workload.splits(data)
+    texts = {name: text.load(data.source, split, data.data_dir, data.text) for name, split in wanted.items()}
     vocabulary = Vocabulary.of("".join(texts.values()))
     return vocabulary, {name: vocabulary.encode(it, f"the {name} text") for name, it in texts.items()}

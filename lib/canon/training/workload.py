@@ -23,6 +23,7 @@ class Workload:
       preprocess: from a batch as it is stored to what the task takes.
       views: by split, how often an evaluation sees each example: as so many crops. 1 where it is missing.
       vocabulary: of a text.
+      checksums: of each split of a text, by which another one is told.
       derive: from recorded values, by name, to others that follow from them.
     """
 
@@ -31,21 +32,34 @@ class Workload:
     preprocess: Preprocess
     views: Mapping[str, int] = field(default_factory=dict)
     vocabulary: Vocabulary | None = None
+    checksums: Mapping[str, int] = field(default_factory=dict)
     derive: Callable[[dict[str, float]], dict[str, float]] = lambda values: {}
 
 
-def check_fields(config: ConfigDict, known: Collection[str], watch_activity: bool, of: str) -> None:
-    """Raises `UserError` where a config sets something that means nothing to examples of a kind.
+def splits(data: ConfigDict) -> dict[str, str]:
+    """The splits that a config asks for, by what they are here, as the data set names them; `train` is always there."""
+    named = {"validation": data.validation_split, "test": data.test_split}
+    return {"train": data.train_split} | {split: name for split, name in named.items() if name}
+
+
+def check_data(config: ConfigDict, known: Collection[str], of: str) -> None:
+    """Raises `UserError` where a config's section `data` sets something that means nothing to a kind of examples.
 
     Args:
       config: of the arm.
-      known: the fields of its section `data` that mean something.
-      watch_activity: whether activity is to be watched, which is for images.
+      known: the fields that mean something.
       of: the examples, in the plural.
     """
+    for name, usual in default().data.items():
+        if name not in known and config.data[name] != usual:
+            raise UserError(f"data.{name} means nothing to {of}; leave it at {usual!r}")
+
+
+def check_fields(config: ConfigDict, known: Collection[str], watch_activity: bool, of: str) -> None:
+    """`check_data`, for examples that are no images; nor does anything mean something that is for images alone."""
     if watch_activity:
         raise UserError("train.watch=activity is for networks of images; gradients can be watched of any")
-    for section in ("data", "augment"):
-        for name, usual in default()[section].items():
-            if (section == "augment" or name not in known) and config[section][name] != usual:
-                raise UserError(f"{section}.{name} means nothing to {of}; leave it at {usual!r}")
+    check_data(config, known, of)
+    for name, usual in default().augment.items():
+        if config.augment[name] != usual:
+            raise UserError(f"augment.{name} means nothing to {of}; leave it at {usual!r}")
