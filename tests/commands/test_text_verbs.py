@@ -9,9 +9,27 @@ import pytest
 from canon.commands import cells, evaluate, run, sample
 from canon.errors import UserError
 from canon.study import plan, workdir
+from canon.training import text_workload
 
 EXPERIMENTS = Path(__file__).parents[2] / "experiments"
 TEXT = "".join(f'print("{i} times {i}", [{i} * {i}])\n' for i in range(200))
+
+
+@pytest.fixture(autouse=True)
+def as_in_a_process_of_its_own():
+    """A text is read once in a process: here each command reads it anew."""
+    text_workload._read.cache_clear()
+
+
+def evaluate_after(trained, line, text):
+    """`evaluate` in a process that finds another text where the run's was."""
+    path = trained.parents[2] / "text.txt"
+    path.write_text(text)
+    text_workload._read.cache_clear()
+    try:
+        return evaluate.main([str(trained), *line], EXPERIMENTS)
+    finally:
+        path.unlink()
 
 
 @pytest.fixture(scope="module")
@@ -126,23 +144,13 @@ def test_a_damaged_vocabulary_is_said(trained, tmp_path):
         path.write_text(whole)
 
 
-def changed(trained, line, text):
-    """What `evaluate` says once the run's text is another."""
-    path = trained.parents[2] / "text.txt"
-    path.write_text(text)
-    try:
-        return evaluate.main([str(trained), *line], EXPERIMENTS)
-    finally:
-        path.unlink()
-
-
 def test_an_evaluation_is_of_the_text_that_was_learned(trained, capsys):
-    assert changed(trained, ["--split=test"], TEXT) == 0
+    assert evaluate_after(trained, ["--split=test"], TEXT) == 0
     assert "bits per character  (" in capsys.readouterr().out
     backwards = "\n".join(reversed(TEXT.split("\n")))
     for other in (backwards, TEXT.replace("p", "q")):
         with pytest.raises(UserError, match="learned another text"):
-            changed(trained, [], other)
+            evaluate_after(trained, [], other)
 
 
 def test_a_study_does_not_go_on_with_another_text(trained, tmp_path):
