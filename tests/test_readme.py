@@ -40,7 +40,8 @@ def test_the_readme_is_finished():
 
 @pytest.mark.parametrize("line", re.findall(r"--config\.(\S+=[^\s`,]+)", README))
 def test_every_override_in_the_readme_fits(line):
-    config = plan.complete(experiment_file.load(ROOT / "experiments" / "plain_vs_residual.py"))
+    experiment = "char_rnn" if line.startswith("arms.lstm.") else "plain_vs_residual"
+    config = plan.complete(experiment_file.load(ROOT / "experiments" / f"{experiment}.py"))
     plan.arm_configs(plan.override(config, *line.split("=", 1)))
 
 
