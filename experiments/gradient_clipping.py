@@ -39,7 +39,7 @@ def get_config(argument="temporal_order"):
         metric, published = "test/bits_per_character", "Penn Treebank: 1.50 bits without, 1.42 with clipping"
         source = "Pascanu et al. 2013, Table 1"
     else:
-        config.cost = "3 minutes on two CPU cores"
+        config.cost = "a minute on two CPU cores"
         config.deviations = ("One length, 50, where the paper has 50 to 200; its networks begin in three other ways.",)
         config.task = "sequence_classification"
         config.model.update(name="sequence_classifier", cell="rnn", features=50)
