@@ -44,7 +44,7 @@ def run(
       outputs `[time, batch, features]`, and the carry after the last step of each sequence.
     """
     inside = None if lengths is None else (jnp.arange(len(x))[:, None] < lengths)[..., None]
-    if kind.step in lstm_scan.STEPS and not jnp.issubdtype(x.dtype, jnp.float16):
+    if kind.step in lstm_scan.STEPS:
         return lstm_scan.run(parameters, x, carry, inside, reverse, unroll)
 
     def step(carry: Carry, at: tuple[jax.Array, jax.Array | None]) -> tuple[Carry, jax.Array]:
