@@ -17,12 +17,17 @@ from canon import catalog
 from canon.errors import UserError
 from canon.models import alexnet, resnet, vgg
 from canon.models.alexnet_fig1 import AlexNetFig1
+from canon.models.autoencoder import Autoencoder
 from canon.models.char_rnn import CharRNN
 from canon.models.cifar_resnet import CifarResNet
 from canon.models.googlenet import GoogLeNet
+from canon.models.image_to_sequence import ImageToSequence
 from canon.models.lenet import LeNet5, ModernLeNet5
 from canon.models.mlp import MLP
+from canon.models.peptide_classifier import PeptideClassifier
+from canon.models.seq2seq import Seq2Seq
 from canon.models.sequence_classifier import SequenceClassifier
+from canon.models.tagger import Tagger
 from canon.models.zfnet import ZFNet
 
 IMAGE_MODELS = {
@@ -50,23 +55,35 @@ IMAGE_MODELS = {
 }
 """From images to logits."""
 
-TEXT_MODELS = {"char_rnn": CharRNN}
-"""From tokens, and what was carried, to logits of the next tokens."""
+KINDS = {
+    "image": IMAGE_MODELS,
+    # From tokens, and what was carried, to logits of the next tokens.
+    "text": {"char_rnn": CharRNN},
+    # From sequences of features, and their lengths, to logits.
+    "sequence": {"sequence_classifier": SequenceClassifier},
+    # From sequences of features, and their lengths, to logits of each step.
+    "tag": {"tagger": Tagger},
+    # From a sequence of tokens, its length, and the beginning of another to logits of the other's next tokens.
+    "translation": {"seq2seq": Seq2Seq},
+    # From an image and the beginning of a sequence to logits of its next tokens.
+    "caption": {"image_to_sequence": ImageToSequence},
+    # From sequences of amino acids, and their lengths, to logits.
+    "peptide": {"peptide_classifier": PeptideClassifier},
+    # From images to themselves.
+    "reconstruction": {"autoencoder": Autoencoder},
+}
+"""The networks by what they are of."""
 
-SEQUENCE_MODELS = {"sequence_classifier": SequenceClassifier}
-"""From sequences of features, and their lengths, to logits."""
-
-MODELS = IMAGE_MODELS | TEXT_MODELS | SEQUENCE_MODELS
+MODELS = {name: model for of_kind in KINDS.values() for name, model in of_kind.items()}
 
 
 def names(kind: str = "") -> list[str]:
-    """The names that `create` knows, sorted: all, or those of the kind `image`, `text` or `sequence`."""
-    kinds = {"": MODELS, "image": IMAGE_MODELS, "text": TEXT_MODELS, "sequence": SEQUENCE_MODELS}
-    return sorted(kinds[kind])
+    """The names that `create` knows, sorted: all, or those of one of `KINDS`."""
+    return sorted(KINDS[kind] if kind else MODELS)
 
 
 def check_kind(name: str, kind: str) -> None:
-    """Raises `UserError` unless the model `name` is of the kind `image`, `text` or `sequence`."""
+    """Raises `UserError` unless the model `name` is of a kind, one of `KINDS`."""
     catalog.look_up("model", MODELS, name)
     if name not in names(kind):
         raise UserError(f"the model {name} is not one of {kind}s (there are: {', '.join(names(kind))})")
