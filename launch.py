@@ -15,6 +15,7 @@ VERBS = {
     "augment": "a picture of what an experiment does to its training images: augment NAME[:ARGUMENT]",
     "summary": "a network layer by layer: sizes, memory, parameters, multiply-adds: summary MODEL",
     "sample": "text as a trained character model writes it: sample WORKDIR/ARM/seed-N --prompt TEXT",
+    "translate": "a sentence in another language, by a trained translator: translate WORKDIR/ARM/seed-N SENTENCE",
     "cells": "a page of text, coloured by what the units of a trained character model do: cells WORKDIR/ARM/seed-N",
     "predict": "what a network with given weights sees in images: predict IMAGE... --weights FILE --model NAME",
     "prepare": "download and prepare a data set of TensorFlow Datasets: prepare NAME",

@@ -415,7 +415,7 @@ def test_imports_point_one_way_only():
     floors = [
         {"errors", "files", "imagenet"}, {"catalog", "config", "sweep", "torch_pickle"},
         {"experiment_file", "overrides", "layers", "weight_files"},
-        {"models", "data", "losses", "schedules"}, {"optimizers", "analysis"},
+        {"models", "data", "losses", "schedules"}, {"optimizers", "analysis", "generation"},
         {"training"}, {"study"}, {"commands"},
     ]  # fmt: skip
     level = {room: i for i, rooms in enumerate(floors) for room in rooms}

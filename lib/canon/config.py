@@ -35,7 +35,7 @@ def default() -> ConfigDict:
 
     config.seeds = 3  # runs of each arm; they use the seeds 0, 1, ..., seeds - 1
 
-    # `classification` of images, `sequence_classification`, or `language_model`: of a text, character by character
+    # What is learned, of what: see `canon.training.program.WORKLOADS`
     config.task = "classification"
 
     # An entry of a catalog and any of its arguments; those that are not given here take the entry's own defaults.
@@ -72,9 +72,21 @@ def default() -> ConfigDict:
         True  # what a network carries goes on from chunk to chunk; else each begins from nothing
     )
 
-    # For sequences that are made: there `source` is one of `canon.data.generated.TASKS`.
-    config.data.length = 50  # symbols of each
-    config.data.examples = 2_000  # that an evaluation sees; training sees none twice
+    # For sequences that are made: there `source` is one of `canon.data.generated.TASKS`, or of
+    # `canon.data.pairs.LANGUAGES` for pairs of them.
+    config.data.length = 50  # symbols of each, or at most
+    config.data.examples = 2_000  # that an evaluation sees; but for pairs, training sees none twice
+
+    # For pairs of sentences. There `source` can be `parallel_files`: DATA_DIR/SPLIT.LANGUAGE, a sentence a line.
+    config.data.source_language = "en"
+    config.data.target_language = "de"
+    config.data.reverse_source = False  # give sources back to front
+    config.data.training_pairs = 0  # how many of the training split, from the first; 0: all
+    config.data.copied_targets = 0.0  # so many targets are added as their own sources, as a share of the pairs
+    config.data.autoencoded_sources = 0.0  # so many sources as their own targets
+    config.data.least_count = 1  # a word that training sees less often is <unk>
+    config.data.longest = 50  # words and signs of a sentence in a file at most
+    config.data.bucket = 10  # by which the lengths of sentences in one batch may differ
 
     # What happens to training images, in this order: see `canon.data.augment`. 0 leaves it out.
     config.augment = ConfigDict()
@@ -99,6 +111,7 @@ def default() -> ConfigDict:
     config.train.evaluate_every = 1000  # steps between two evaluations on validation and test
     config.train.checkpoint_every = 1000  # steps between two checkpoints
     config.train.evaluation_batch_size = 500
+    config.train.beams = 1  # of the search by which an evaluation decodes sequences; 1: greedily
     # A share of errors: `steps_to_target` is the first recorded step whose mini-batch error, a mean since the line
     # before, is no larger; 0 for none.
     config.train.target_error = 0.0

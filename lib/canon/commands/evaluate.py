@@ -26,8 +26,8 @@ def main(arguments: list[str], experiments: Path) -> int:
         raise UserError(f"{options.run} has no checkpoint to evaluate")
     runtime.start()
     built = program.build(config)
-    if built.vocabulary is not None:
-        workdir.check_text(options.run, built.vocabulary, built.checksums)
+    if built.vocabularies:
+        workdir.check_text(options.run, built.vocabularies, built.checksums)
     splits = list(built.pipelines)
     if options.split is not None and options.split not in splits:
         raise UserError(f"the run has the splits {', '.join(splits)}, not {options.split!r}")
@@ -37,8 +37,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     for split in [options.split] if options.split else splits:
         metrics = loop.evaluate(built, state, split)
         error, loss = metrics[f"{split}/error"], metrics[f"{split}/loss"]
-        of_text = metrics.get(f"{split}/bits_per_character")
-        bits = "" if of_text is None else f"  {of_text:.4f} bits per character"
-        counted = f"{built.pipelines[split].size:,} {'examples' if of_text is None else 'characters'}"
-        print(f"  {split:10} error {100 * error:.2f}%  loss {loss:.4f}{bits}  ({counted})")
+        further = {name.partition("/")[2].replace("_", " "): value for name, value in metrics.items()}
+        shown = "".join(f"  {name} {further[name]:.4f}" for name in sorted(further.keys() - {"error", "loss"}))
+        counted = f"{built.pipelines[split].size:,} {'characters' if 'bits per character' in further else 'examples'}"
+        print(f"  {split:10} error {100 * error:.2f}%  loss {loss:.4f}{shown}  ({counted})")
     return 0

@@ -19,12 +19,12 @@ from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
-from canon.training import language_model
+from canon.training import language_model, translation_workload
 from canon.training.result import STEPS_TO_TARGET
 
 # The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
 NAMED_SECTIONS = {
-    "model": (MODELS, ("num_classes",)),
+    "model": (MODELS, ("num_classes", "num_source_classes")),
     "optimizer": (OPTIMIZERS, ("learning_rate",)),
     "schedule": (SCHEDULES, ("steps",)),
     "loss": (LOSSES, ("outputs", "labels")),
@@ -36,7 +36,10 @@ RUN_FIELDS = ("task", *NAMED_SECTIONS, "data", "augment", "train", "parallel")
 RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
 
-_DERIVED = {"language_model": language_model.DERIVED}
+_DERIVED = {"language_model": language_model.DERIVED, "translation": ("perplexity",)}
+
+_MEASURED = {"translation": tuple(translation_workload.WORST)}
+"""Of a task, what only splits that are held out are measured by."""
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
 
@@ -224,8 +227,8 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
 
 
 def metric_names(config: ConfigDict) -> tuple[str, ...]:
-    """What is measured over a split, by name."""
-    return ("error", "loss", *_DERIVED.get(config.task, ()))
+    """What is measured over a split that is held out, by name."""
+    return ("error", "loss", *_DERIVED.get(config.task, ()), *_MEASURED.get(config.task, ()))
 
 
 def check_claims(config: ConfigDict) -> None:
@@ -234,7 +237,8 @@ def check_claims(config: ConfigDict) -> None:
     held_out = config.data.validation_examples or config.data.folds
     if config.data.validation_split or (held_out and not config.candidates):  # runs get back what trials miss
         splits.append("validation")
-    metrics = [f"{split}/{name}" for split in splits for name in metric_names(config)]
+    missing = {f"train/{name}" for name in _MEASURED.get(config.task, ())}
+    metrics = [m for split in splits for name in metric_names(config) if (m := f"{split}/{name}") not in missing]
     metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():

@@ -111,8 +111,8 @@ def run(
             program = build(run)
             seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
             workdir.write_run_config(run.directory, run.arm, seed, program.config)
-            if program.vocabulary is not None:
-                workdir.keep_text(run.directory, program.vocabulary, program.checksums)
+            if program.vocabularies:
+                workdir.keep_text(run.directory, program.vocabularies, program.checksums)
             result = loop.train(program, seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:

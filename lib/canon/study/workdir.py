@@ -2,7 +2,7 @@
 
 WORKDIR/study.json                       the study: experiment, argument, config, the paper's own config
 WORKDIR/ARM/seed-N/config.json           the config of one run
-WORKDIR/ARM/seed-N/text.json             of a text: its characters, in the order of their numbers, and checksums
+WORKDIR/ARM/seed-N/text.json             of texts: what their tokens mean, in the order of their numbers; checksums
 WORKDIR/ARM/seed-N/metrics.jsonl         what it recorded, a line a step
 WORKDIR/ARM/seed-N/result.json           how it ended; missing while it has not
 WORKDIR/ARM/seed-N/checkpoints/          through Orbax
@@ -19,7 +19,6 @@ from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon import files
-from canon.data.text import Vocabulary
 from canon.errors import UserError
 from canon.study import plan
 
@@ -134,43 +133,52 @@ def write_run_config(directory: Path, arm: str, seed: int, config: ConfigDict) -
     files.write_json(directory / RUN_FILE, content)
 
 
-def keep_text(directory: Path, vocabulary: Vocabulary, checksums: Mapping[str, int]) -> None:
+Vocabularies = Mapping[str, tuple[str, ...]]
+"""By name, tokens in the order of their numbers: `characters`; or `source` and `target`, which are words."""
+
+
+def keep_text(directory: Path, vocabularies: Vocabularies, checksums: Mapping[str, int]) -> None:
     """Keeps in a run's folder what its tokens mean, and the checksums of its texts; errors as of `check_text`."""
     path = directory / TEXT_FILE
     if path.exists():
-        check_text(directory, vocabulary, checksums)
+        check_text(directory, vocabularies, checksums)
     else:
-        files.write_json(path, {"characters": list(vocabulary.characters), "crc32": dict(checksums)})
+        tokens = {name: list(tokens) for name, tokens in vocabularies.items()}
+        files.write_json(path, tokens | {_CHECKSUMS: dict(checksums)})
 
 
-def check_text(directory: Path, vocabulary: Vocabulary, checksums: Mapping[str, int]) -> None:
+def check_text(directory: Path, vocabularies: Vocabularies, checksums: Mapping[str, int]) -> None:
     """Raises `UserError` where a run in `directory` learned another text."""
     kept, its_checksums = _read_text(directory)
     changed = [split for split in its_checksums if its_checksums[split] != checksums.get(split)]
-    if kept != vocabulary or changed:
-        which = f"the {changed[0]} text is" if changed else "its characters are"
+    if kept != vocabularies or changed:
+        which = f"the {changed[0]} text is" if changed else "its vocabulary is"
         raise UserError(
             f"{directory} learned another text: {which} not what the run began with (a file that was changed, or "
             "another version of Python); bring that text back, or give another --workdir"
         )
 
 
-def read_vocabulary(directory: Path) -> Vocabulary:
-    """The vocabulary of a run. Raises `UserError` where it has none, or none that can be read."""
+def read_vocabularies(directory: Path) -> Vocabularies:
+    """The vocabularies of a run. Raises `UserError` where it has none, or none that can be read."""
     return _read_text(directory)[0]
 
 
-def _read_text(directory: Path) -> tuple[Vocabulary, dict[str, int]]:
+_CHECKSUMS = "crc32"
+
+
+def _read_text(directory: Path) -> tuple[Vocabularies, dict[str, int]]:
     path = directory / TEXT_FILE
     if not path.is_file():
         raise UserError(f"{directory} is no run of a text: it has no {TEXT_FILE}")
     try:
         content = json.loads(path.read_text())
-        characters = content["characters"]
-        if not all(isinstance(c, str) and len(c) == 1 for c in characters) or characters != sorted(set(characters)):
-            raise ValueError("not characters in their order")
-        return Vocabulary(tuple(characters)), dict(content["crc32"])
-    except (ValueError, TypeError, KeyError) as error:
+        checksums = dict(content.pop(_CHECKSUMS))
+        for tokens in content.values():
+            if not all(isinstance(t, str) and t for t in tokens) or len(tokens) != len(set(tokens)):
+                raise ValueError("a vocabulary names each of its tokens once")
+        return {name: tuple(tokens) for name, tokens in content.items()}, checksums
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from error
 
 

@@ -17,8 +17,11 @@ from canon.training import parallel, workload
 from canon.training.task import Classification
 from canon.training.workload import Workload
 
-# What the section `data` has for texts and sequences.
-_OF_OTHERS = ("text", "chunk", "hand_on_carry", "length", "examples")
+# What the section `data` has for images.
+FIELDS = (
+    "source", "data_dir", "train_split", "validation_split", "test_split", "validation_examples", "folds", "fold",
+    "placement", "normalize", "image_size", "crop", "crop_scales", "evaluation_scale", "evaluation_crops",
+)  # fmt: skip
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -29,7 +32,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     data = FrozenConfigDict(config.data)
     models.check_kind(config.model.name, "image")
-    workload.check_data(config, [name for name in data if name not in _OF_OTHERS], "images")
+    workload.check_data(config, FIELDS, "images")
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
     splits = _splits(data)

@@ -1,6 +1,5 @@
 """The task of a language model: to predict each next token of a text."""
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
@@ -11,6 +10,7 @@ from jax import numpy as jnp
 
 from canon import losses
 from canon.training.metrics import Mean, Metrics, classification_error
+from canon.training.perplexity import bits_per_character, perplexity
 from canon.training.task import CARRY
 
 Variables = Any
@@ -21,16 +21,7 @@ DERIVED = ("perplexity", "bits_per_character")
 
 def derive(values: dict[str, float]) -> dict[str, float]:
     """Perplexity and bits per character for every loss among the values: `test/perplexity` of `test/loss`."""
-    derived = {}
-    for name, loss in values.items():
-        prefix, _, last = name.rpartition("/")
-        if last == "loss":
-            derived[f"{prefix}/perplexity"] = math.exp(loss) if loss < _MOST_NATS else math.inf
-            derived[f"{prefix}/bits_per_character"] = loss / math.log(2)
-    return derived
-
-
-_MOST_NATS = 700.0  # e to a larger power is no float64
+    return perplexity(values) | bits_per_character(values)
 
 
 @dataclass(frozen=True)

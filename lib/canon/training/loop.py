@@ -65,7 +65,11 @@ def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float
         state = state.replace(carry=carry)
         metrics.append(of_batch)
     values = means(metrics, prefix=f"{split}/")
-    return values | program.derive(values)
+    values |= program.derive(values)
+    if split != "train":
+        variables = {"params": state.params, **state.model_state}
+        values |= {f"{split}/{name}": value for name, value in program.measure(variables, split).items()}
+    return values
 
 
 def train(
@@ -152,7 +156,8 @@ def _train(
             if not_finite is not None:
                 lines = read_metrics(directory)
                 result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
-                return replace(result, metrics=result.metrics | program.derive(result.metrics))
+                worst = {f"{s}/{n}": v for s in program.pipelines if s != "train" for n, v in program.worst.items()}
+                return replace(result, metrics=result.metrics | program.derive(result.metrics) | worst)
 
             stop = should_stop() and not last
             if stop or last or step % config.checkpoint_every == 0:

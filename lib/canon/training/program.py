@@ -8,16 +8,17 @@ from ml_collections import ConfigDict
 
 from canon import catalog, optimizers, schedules
 from canon.data.pipeline import Pipeline
-from canon.data.text import Vocabulary
 from canon.errors import UserError
-from canon.training import image_workload, parallel, sequence_workload, text_workload
+from canon.training import image_workload, parallel, sequence_workload, text_workload, translation_workload
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
+from canon.training.task import Variables
 
 WORKLOADS = {
     "classification": image_workload.create,
     "language_model": text_workload.create,
     "sequence_classification": sequence_workload.create,
+    "translation": translation_workload.create,
 }
 """By `config.task`, what makes the part of a program that knows what the examples are."""
 
@@ -34,9 +35,7 @@ class Program:
       train_step: compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
       views: by split, how often an evaluation sees each example, as so many crops.
-      vocabulary: of a text that is learned; else None.
-      checksums: of each split of that text, by which another one is told.
-      derive: from recorded values, by name, to others that follow from them.
+      vocabularies, checksums, derive, measure, worst: see `canon.training.workload.Workload`.
     """
 
     config: ConfigDict
@@ -46,9 +45,11 @@ class Program:
     train_step: TrainStep
     evaluation_step: EvaluationStep
     views: Mapping[str, int]
-    vocabulary: Vocabulary | None
+    vocabularies: Mapping[str, tuple[str, ...]]
     checksums: Mapping[str, int]
     derive: Callable[[dict[str, float]], dict[str, float]]
+    measure: Callable[[Variables, str], dict[str, float]]
+    worst: Mapping[str, float]
 
     def evaluation_batch_size(self, split: str) -> int:
         """Examples in a batch of an evaluation: `train.evaluation_batch_size`, in which every crop of an image counts.
@@ -127,7 +128,9 @@ def build(config: ConfigDict) -> Program:
         train_step=parallel.jit(train_step, mesh, example, donate_state=True),
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
         views=workload.views,
-        vocabulary=workload.vocabulary,
+        vocabularies=workload.vocabularies,
         checksums=workload.checksums,
         derive=workload.derive,
+        measure=workload.measure,
+        worst=workload.worst,
     )

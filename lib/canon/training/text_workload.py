@@ -46,7 +46,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         task=LanguageModel(model, losses.create(**config.loss, num_classes=len(vocabulary)), data.hand_on_carry),
         pipelines=pipelines,
         preprocess=lambda batch, key: batch,
-        vocabulary=vocabulary,
+        vocabularies={"characters": vocabulary.characters},
         checksums={split: zlib.crc32(of_split) for split, of_split in tokens.items()},
         derive=language_model.derive,
     )

@@ -8,9 +8,8 @@ from ml_collections import ConfigDict
 from canon.config import default
 from canon.data.pipeline import Pipeline
 from canon.data.preprocess import Preprocess
-from canon.data.text import Vocabulary
 from canon.errors import UserError
-from canon.training.task import Task
+from canon.training.task import Task, Variables
 
 
 @dataclass(frozen=True)
@@ -22,18 +21,22 @@ class Workload:
       pipelines: by split: `train`, `validation` where one is held out, `test`.
       preprocess: from a batch as it is stored to what the task takes.
       views: by split, how often an evaluation sees each example: as so many crops. 1 where it is missing.
-      vocabulary: of a text.
+      vocabularies: of texts, by name: what their tokens mean, in the order of their numbers.
       checksums: of each split of a text, by which another one is told.
       derive: from recorded values, by name, to others that follow from them.
+      measure: (variables, split) -> what is no mean over examples, such as BLEU, of a split that was held out.
+      worst: of each such measure, the value of a network that predicts nothing.
     """
 
     task: Task
     pipelines: dict[str, Pipeline]
     preprocess: Preprocess
     views: Mapping[str, int] = field(default_factory=dict)
-    vocabulary: Vocabulary | None = None
+    vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checksums: Mapping[str, int] = field(default_factory=dict)
     derive: Callable[[dict[str, float]], dict[str, float]] = lambda values: {}
+    measure: Callable[[Variables, str], dict[str, float]] = lambda variables, split: {}
+    worst: Mapping[str, float] = field(default_factory=dict)
 
 
 def splits(data: ConfigDict) -> dict[str, str]:
