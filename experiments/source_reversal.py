@@ -96,7 +96,7 @@ def get_config(argument="phrases"):
                 higher="reversed-copied",
                 lower="reversed",
                 metric="test/bleu",
-                published="up to 1.2 more, with monolingual text beyond the pairs' own and an attentive decoder",
+                published="up to 1.2 more, with targets beyond those of the pairs",
                 source="Currey et al. 2017, abstract",
             ),
         }

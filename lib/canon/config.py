@@ -88,6 +88,9 @@ def default() -> ConfigDict:
     config.data.longest = 50  # words and signs of a sentence in a file at most
     config.data.bucket = 10  # by which the lengths of sentences in one batch may differ
 
+    # For peptides. There `source` is `motif`, or `affinities` with a table of measurements in `text`.
+    config.data.protein = "HLA-A*02:01"  # whose binding is predicted
+
     # What happens to training images, in this order: see `canon.data.augment`. 0 leaves it out.
     config.augment = ConfigDict()
     config.augment.rotation = 0.0  # degrees at most, either way, in one resampling with the next three

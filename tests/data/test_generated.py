@@ -65,3 +65,19 @@ def test_training_sees_a_new_batch_at_each_step_and_an_evaluation_the_same_ones(
 def test_what_cannot_be_made_is_said(arguments, message):
     with pytest.raises(UserError, match=message):
         generated.create(*arguments)
+
+
+def test_a_symbol_is_tagged_by_the_markers_around_it():
+    symbols, labels = generated.between_markers(np.random.default_rng(1), 50, 17)
+    for row, tags in zip(symbols.tolist(), labels.tolist(), strict=True):
+        for place, tag in enumerate(tags):
+            last = next(s for s in row[place::-1] if s < 2)
+            following = next(s for s in row[place:] if s < 2)
+            assert tag == 2 * last + following
+
+
+def test_an_evaluation_of_tags_counts_every_symbol_once():
+    pipeline = generated.create("between_markers", 6, 4, 10, "test", generated.TAGS)
+    batches = list(pipeline.evaluation_batches(4))
+    assert [batch["mask"].sum() for batch in batches] == [24, 24, 12]
+    assert all(batch["mask"].shape == batch["label"].shape == (4, 6) for batch in batches)

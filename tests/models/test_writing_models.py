@@ -66,12 +66,12 @@ def test_seq2seq_is_two_of_pytorchs_lstms_with_the_carry_between_them(random):
     _, carry = lstm(p["encoder"])(packed)
     outputs, _ = lstm(p["decoder"])(torch.tensor(p["target_embedding"]["embedding"][tokens]), carry)
     expected = outputs.detach().numpy() @ p["logits"]["kernel"] + p["logits"]["bias"]
-    np.testing.assert_allclose(
-        model.apply({"params": p}, source, lengths, tokens), expected, rtol=1e-5, atol=1e-5
-    )
+    np.testing.assert_allclose(model.apply({"params": p}, source, lengths, tokens), expected, rtol=1e-5, atol=1e-5)
 
 
-@pytest.mark.parametrize(("seen", "first", "last"), [("first", True, True), ("every", True, True), ("never", False, False)])
+@pytest.mark.parametrize(
+    ("seen", "first", "last"), [("first", True, True), ("every", True, True), ("never", False, False)]
+)
 def test_a_sequence_depends_on_the_image_as_often_as_it_is_seen(seen, first, last, random):
     model = models.create("image_to_sequence", num_classes=7, features=6, embedding=5, hidden=8, seen=seen)
     images, tokens = random.normal(size=(2, 4, 4, 1)).astype(np.float32), random.integers(0, 7, (2, 3)).astype(np.int32)

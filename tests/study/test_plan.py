@@ -14,7 +14,7 @@ def test_every_argument_of_every_model_can_be_held_and_overridden():
         config = canon_config.default()
         config.model = ConfigDict({"name": name})
         section = plan.complete(config).model
-        assert set(section) == {"name", *models.arguments(name)} - {"num_classes"}
+        assert set(section) == {"name", *models.arguments(name)} - {"num_classes", "num_source_classes"}
         models.create(**section)
 
 

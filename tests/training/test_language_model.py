@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from scipy.special import log_softmax
 
 from canon import models
+from canon.data.text import Vocabulary
 from canon.errors import UserError
 from canon.study import plan
 from canon.training import language_model, loop, program
@@ -44,8 +45,8 @@ def test_the_loss_of_a_split_is_that_of_each_of_its_characters(text_config, tmp_
     result = loop.train(built, 0, tmp_path / "run")
     state = state_of(built, tmp_path / "run")
     test = TEXT[int(0.95 * len(TEXT)) :]
-    tokens = built.vocabulary.encode(test)
-    model = models.create("char_rnn", features=8, num_classes=len(built.vocabulary))
+    tokens = Vocabulary(built.vocabularies["characters"]).encode(test)
+    model = models.create("char_rnn", features=8, num_classes=len(built.vocabularies["characters"]))
     logits, _ = model.apply({"params": state.params}, tokens[None, :-1])
     nats = -log_softmax(np.asarray(logits[0], np.float64), axis=-1)[np.arange(len(test) - 1), tokens[1:]].mean()
     np.testing.assert_allclose(result.metrics["test/loss"], nats, rtol=1e-5)

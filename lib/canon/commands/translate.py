@@ -49,7 +49,9 @@ def main(arguments: list[str], experiments: Path) -> int:
     read = [_checked(i, split(sentence), run.source, longest) for i, sentence in enumerate(options.sentences, start=1)]
     for sentence, words in zip(options.sentences, read, strict=True):
         if unknown := run.source.unknown(words):
-            print(f"canon: not in the vocabulary: {', '.join(dict.fromkeys(unknown))} (in {sentence!r})", file=sys.stderr)
+            print(
+                f"canon: not in the vocabulary: {', '.join(dict.fromkeys(unknown))} (in {sentence!r})", file=sys.stderr
+            )
         tokens = run.source.encode(words[::-1] if data.reverse_source else words)
         given = np.array([tokens + [0] * (longest - len(tokens))], np.int32), np.array([len(tokens)], np.int32)
         answers, scores = decoding.beam_search(

@@ -93,7 +93,11 @@ def _epoch(sizes: tuple[int, ...], batch_size: int, seed: int, epoch: int) -> li
 
 
 def create(
-    sources: Sequence[Sequence[int]], targets: Sequence[Sequence[int]], batch_size: int, width: int, reverse_source: bool
+    sources: Sequence[Sequence[int]],
+    targets: Sequence[Sequence[int]],
+    batch_size: int,
+    width: int,
+    reverse_source: bool,
 ) -> PairPipeline:
     """The pipeline of pairs.
 

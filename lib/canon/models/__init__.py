@@ -25,6 +25,7 @@ from canon.models.image_to_sequence import ImageToSequence
 from canon.models.lenet import LeNet5, ModernLeNet5
 from canon.models.mlp import MLP
 from canon.models.peptide_classifier import PeptideClassifier
+from canon.models.peptide_matrix import PeptideMatrix
 from canon.models.seq2seq import Seq2Seq
 from canon.models.sequence_classifier import SequenceClassifier
 from canon.models.tagger import Tagger
@@ -68,7 +69,7 @@ KINDS = {
     # From an image and the beginning of a sequence to logits of its next tokens.
     "caption": {"image_to_sequence": ImageToSequence},
     # From sequences of amino acids, and their lengths, to logits.
-    "peptide": {"peptide_classifier": PeptideClassifier},
+    "peptide": {"peptide_classifier": PeptideClassifier, "peptide_matrix": PeptideMatrix},
     # From images to themselves.
     "reconstruction": {"autoencoder": Autoencoder},
 }

@@ -1,7 +1,7 @@
 """A recurrent network that reads a peptide, a short sequence of amino acids, and says how well a protein binds it.
 
-Bhattacharya et al. 2017, "Evaluation of machine learning methods to predict peptide binding to MHC class I proteins",
-compare such networks with others.
+Bhattacharya et al. 2017, "Prediction of peptide binding to MHC class I proteins in the age of deep learning", compare
+recurrent networks with others.
 """
 
 import jax

@@ -19,7 +19,7 @@ from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
-from canon.training import language_model, translation_workload
+from canon.training import captioning_workload, language_model, peptide_workload, translation_workload
 from canon.training.result import STEPS_TO_TARGET
 
 # The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
@@ -36,9 +36,17 @@ RUN_FIELDS = ("task", *NAMED_SECTIONS, "data", "augment", "train", "parallel")
 RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
 
-_DERIVED = {"language_model": language_model.DERIVED, "translation": ("perplexity",)}
+_DERIVED = {
+    "captioning": ("perplexity",),
+    "language_model": language_model.DERIVED,
+    "translation": ("perplexity",),
+}
 
-_MEASURED = {"translation": tuple(translation_workload.WORST)}
+_MEASURED = {
+    "captioning": tuple(captioning_workload.WORST),
+    "peptide_binding": tuple(peptide_workload.WORST),
+    "translation": tuple(translation_workload.WORST),
+}
 """Of a task, what only splits that are held out are measured by."""
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}

@@ -21,12 +21,12 @@ def number(value: float | None, metric: str = "") -> str:
     """A metric's value as a reader wants it: error rates in %, the rest with three significant digits."""
     if value is None:
         return "–"
-    return f"{100 * value:.2f}%" if metric.endswith("/error") else f"{value:.3g}"
+    return f"{100 * value:.2f}%" if metric.endswith("error") else f"{value:.3g}"
 
 
 def amount(value: float, metric: str) -> str:
     """A difference between two values of a metric, with its sign and unit: `+1.50 points` of an error rate."""
-    shown = f"{100 * value:+.2f} points" if metric.endswith("/error") else f"{value:+.4g}"
+    shown = f"{100 * value:+.2f} points" if metric.endswith("error") else f"{value:+.4g}"
     return shown.replace("-", "−")
 
 

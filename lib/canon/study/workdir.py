@@ -174,9 +174,11 @@ def _read_text(directory: Path) -> tuple[Vocabularies, dict[str, int]]:
     try:
         content = json.loads(path.read_text())
         checksums = dict(content.pop(_CHECKSUMS))
-        for tokens in content.values():
+        for name, tokens in content.items():
             if not all(isinstance(t, str) and t for t in tokens) or len(tokens) != len(set(tokens)):
                 raise ValueError("a vocabulary names each of its tokens once")
+            if name == "characters" and (tokens != sorted(tokens) or max(map(len, tokens)) > 1):
+                raise ValueError("not characters in their order")
         return {name: tuple(tokens) for name, tokens in content.items()}, checksums
     except (ValueError, TypeError, KeyError, AttributeError) as error:
         raise UserError(f"{path} cannot be read: {type(error).__name__}: {error}") from error

@@ -1,6 +1,7 @@
 """Images to classes: what the config's sections `data`, `augment`, `model` and `loss` ask for."""
 
 import functools
+from dataclasses import dataclass
 
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
@@ -11,6 +12,7 @@ from canon.data import pipeline as pipelines
 from canon.data.augmentation import Augmentation
 from canon.data.crops import Crops
 from canon.data.pipeline import Pipeline
+from canon.data.preprocess import Preprocess
 from canon.data.sources import Source
 from canon.errors import UserError
 from canon.training import parallel, workload
@@ -30,13 +32,9 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     Raises:
       UserError: something in the config does not exist or does not fit.
     """
-    data = FrozenConfigDict(config.data)
     models.check_kind(config.model.name, "image")
-    workload.check_data(config, FIELDS, "images")
-    for split in ("train", "test"):  # before anything is read
-        _crops(data, split)
-    splits = _splits(data)
-    num_classes = splits["train"].num_classes
+    images = read(config, mesh)
+    data, num_classes = config.data, images.num_classes
     model = models.create(**config.model, num_classes=num_classes)
     loss = losses.create(**config.loss, num_classes=num_classes)
     if data.evaluation_crops > 1 and config.loss.name != "softmax_cross_entropy":
@@ -46,9 +44,36 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         )
     return Workload(
         task=Classification(model, loss, watch_activity=watch_activity),
-        pipelines=_pipelines(data, config.train.batch_size, mesh),
-        preprocess=_preprocess(data, Augmentation(**config.augment)),
-        views={split: _evaluation_crops(data, split) for split in splits},
+        pipelines=images.pipelines,
+        preprocess=images.preprocess,
+        views={split: _evaluation_crops(data, split) for split in images.pipelines},
+    )
+
+
+@dataclass(frozen=True)
+class Images:
+    """What a config's sections `data` and `augment` ask for, whatever is to be learned of it.
+
+    Attributes:
+      pipelines, preprocess: see `canon.training.workload.Workload`.
+      num_classes: labels are 0 to num_classes − 1.
+    """
+
+    pipelines: dict[str, Pipeline]
+    preprocess: Preprocess
+    num_classes: int
+
+
+def read(config: ConfigDict, mesh: Mesh) -> Images:
+    """The images of an arm. Raises `UserError` where something in the config does not exist or does not fit."""
+    workload.check_data(config, FIELDS, "images")
+    data = FrozenConfigDict(config.data)
+    for split in ("train", "test"):  # before anything is read
+        _crops(data, split)
+    return Images(
+        _pipelines(data, config.train.batch_size, mesh),
+        _preprocess(data, Augmentation(**config.augment)),
+        _splits(data)["train"].num_classes,
     )
 
 

@@ -9,15 +9,28 @@ from ml_collections import ConfigDict
 from canon import catalog, optimizers, schedules
 from canon.data.pipeline import Pipeline
 from canon.errors import UserError
-from canon.training import image_workload, parallel, sequence_workload, text_workload, translation_workload
+from canon.training import (
+    captioning_workload,
+    image_workload,
+    parallel,
+    peptide_workload,
+    reconstruction_workload,
+    sequence_workload,
+    text_workload,
+    translation_workload,
+)
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
 from canon.training.task import Variables
 
 WORKLOADS = {
+    "captioning": captioning_workload.create,
     "classification": image_workload.create,
     "language_model": text_workload.create,
+    "peptide_binding": peptide_workload.create,
+    "reconstruction": reconstruction_workload.create,
     "sequence_classification": sequence_workload.create,
+    "tagging": sequence_workload.create_tagging,
     "translation": translation_workload.create,
 }
 """By `config.task`, what makes the part of a program that knows what the examples are."""

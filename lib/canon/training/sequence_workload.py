@@ -1,4 +1,6 @@
-"""Sequences to classes: what the config's sections `data`, `model` and `loss` ask for."""
+"""Sequences to classes, or each of their symbols to one: what the config's `data`, `model` and `loss` ask for."""
+
+from collections.abc import Mapping
 
 from jax import numpy as jnp
 from jax.sharding import Mesh
@@ -16,16 +18,25 @@ _FIELDS = ("source", "train_split", "validation_split", "test_split", "length", 
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
-    """The workload of an arm.
+    """The workload of an arm that says something of each sequence.
 
     Raises:
       UserError: something in the config does not exist or does not fit.
     """
-    models.check_kind(config.model.name, "sequence")
+    return _create(config, watch_activity, "sequence", generated.TASKS)
+
+
+def create_tagging(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
+    """The workload of an arm that says something of each symbol of a sequence; errors as of `create`."""
+    return _create(config, watch_activity, "tag", generated.TAGS)
+
+
+def _create(config: ConfigDict, watch_activity: bool, kind: str, tasks: Mapping[str, generated.Task]) -> Workload:
+    models.check_kind(config.model.name, kind)
     workload.check_fields(config, _FIELDS, watch_activity, "sequences")
     data = config.data
     pipelines = {
-        name: generated.create(data.source, data.length, config.train.batch_size, data.examples, split)
+        name: generated.create(data.source, data.length, config.train.batch_size, data.examples, split, tasks)
         for name, split in workload.splits(data).items()
     }
     num_classes = pipelines["train"].task.num_classes

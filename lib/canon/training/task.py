@@ -40,11 +40,12 @@ class Task(Protocol):
 
 @dataclass(frozen=True)
 class Classification:
-    """Images, or other inputs, to one of several classes.
+    """Images, or other inputs, to one of several classes; with other losses and errors, to whatever labels are.
 
     Attributes:
       model: from images `[batch, height, width, channels]`, or `inputs`, to logits `[batch, num_classes]`.
       loss_function: from logits and labels to a loss per example, `[batch]`.
+      error_function: from logits and labels to the error of each example, 0 to 1, `[batch]`.
       auxiliary_weight: of the loss of each auxiliary classifier that the model has, in training: Szegedy et al. 2014,
         section 5. The metrics are of the network's own output.
       inputs: what of a batch the model is given, in this order.
@@ -56,6 +57,7 @@ class Classification:
 
     model: nn.Module
     loss_function: Callable[[jax.Array, jax.Array], jax.Array] = losses.softmax_cross_entropy
+    error_function: Callable[[jax.Array, jax.Array], jax.Array] = classification_error
     auxiliary_weight: float = 0.3
     watch_activity: bool = False
     inputs: tuple[str, ...] = ("image",)
@@ -85,7 +87,7 @@ class Classification:
         model_state = {name: v for name, v in model_state.items() if name not in (AUXILIARY_LOGITS, ACTIVITY)}
         mask = batch.get("mask")
         loss = Mean.of(self.loss_function(logits, batch["label"]), mask)
-        error = Mean.of(classification_error(logits, batch["label"]), mask)
+        error = Mean.of(self.error_function(logits, batch["label"]), mask)
         objective = loss.compute()
         for its_logits in auxiliary.values():
             objective += self.auxiliary_weight * Mean.of(self.loss_function(its_logits, batch["label"]), mask).compute()

@@ -135,5 +135,8 @@ def bleu(answers: list[list[str]], targets: tuple[tuple[str, ...], ...]) -> floa
     from sacrebleu import corpus_bleu  # 0.1 s
 
     return corpus_bleu(
-        [" ".join(answer) for answer in answers], [[" ".join(target) for target in targets]], tokenize="none", force=True
+        [" ".join(answer) for answer in answers],
+        [[" ".join(target) for target in targets]],
+        tokenize="none",
+        force=True,
     ).score

@@ -1,0 +1,123 @@
+"""Peptides, and how well a protein binds them: what the config's sections `data`, `model` and `loss` ask for."""
+
+import functools
+from pathlib import Path
+
+import jax
+import numpy as np
+from flax import linen as nn
+from jax import numpy as jnp
+from jax.sharding import Mesh
+from ml_collections import ConfigDict, FrozenConfigDict
+from scipy import stats
+
+from canon import losses, models
+from canon.data import peptides
+from canon.data.array_pipeline import ArrayPipeline
+from canon.data.peptides import BINDS_ABOVE, Peptides
+from canon.errors import UserError, did_you_mean
+from canon.training import workload
+from canon.training.task import Classification, Variables
+from canon.training.workload import Workload
+
+WORST = {"auc": 0.5, "spearman": 0.0}
+"""What is measured of a split, and what it is of a network that predicts nothing.
+
+The area under the receiver operating characteristic of telling those that bind (below 500 nM) from others, and the
+rank correlation with the measured affinities.
+"""
+
+INPUTS = ("residues", "length")
+
+# What the section `data` has for peptides.
+_FIELDS = (
+    "source", "text", "protein", "examples", "train_split", "validation_split", "test_split", "data_dir", "placement",
+)  # fmt: skip
+
+
+def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
+    """The workload of an arm. It reads the peptides.
+
+    Raises:
+      UserError: something in the config does not exist or does not fit.
+    """
+    models.check_kind(config.model.name, "peptide")
+    workload.check_fields(config, _FIELDS, watch_activity, "peptides")
+    if config.loss.name != "binary_cross_entropy":
+        raise UserError(f"of peptides the loss is binary_cross_entropy, not {config.loss.name}")
+    splits = _read(FrozenConfigDict({name: config.data[name] for name in _FIELDS}))
+    pipelines = {
+        name: ArrayPipeline(
+            {"residues": p.residues, "length": p.lengths, "label": p.affinities[:, None]},
+            config.train.batch_size if name == "train" else 1,
+        )
+        for name, p in splits.items()
+    }
+    model = models.create(**config.model, num_classes=1)
+
+    def measure(variables: Variables, split: str) -> dict[str, float]:
+        outputs = predict(model, variables, pipelines[split], config.train.evaluation_batch_size)
+        return agreement(outputs, splits[split].affinities)
+
+    return Workload(
+        task=Classification(model, losses.create(**config.loss, num_classes=1), binding_error, inputs=INPUTS),
+        pipelines=pipelines,
+        preprocess=lambda batch, key: batch,
+        checksums={name: p.checksum for name, p in splits.items()},
+        measure=measure,
+        worst=WORST,
+    )
+
+
+@functools.lru_cache(maxsize=4)
+def _read(data: FrozenConfigDict) -> dict[str, Peptides]:
+    if data.source == peptides.MOTIF:
+        if data.examples < 10:
+            raise UserError(f"data.examples must be at least 10 of peptides that are made, not {data.examples}")
+        every = peptides.make(data.examples)
+    elif data.source == peptides.FILE:
+        if not data.text:
+            raise UserError("name the table of measurements: --config.data.text=FILE, with mhc, sequence and meas")
+        every = peptides.read(Path(data.text), data.protein)
+    else:
+        known = (peptides.MOTIF, peptides.FILE)
+        raise UserError(
+            f"no peptides are called {data.source!r}{did_you_mean(data.source, known)} (there are: {', '.join(known)})"
+        )
+    splits = {name: peptides.split_of(every, split) for name, split in workload.splits(data).items()}
+    for name, of_split in splits.items():
+        binding = of_split.affinities > BINDS_ABOVE
+        if not binding.any() or binding.all():
+            raise UserError(
+                f"of the {len(of_split)} {name} peptides {'all' if len(of_split) and binding.all() else 'none'} bind below "
+                "500 nM: there is nothing to tell apart; take more peptides, or another protein"
+            )
+    return splits
+
+
+def binding_error(logits: jax.Array, labels: jax.Array) -> jax.Array:
+    """1 where a peptide is put on the wrong side of 500 nM, or its logit is not finite: both `[batch, 1]`."""
+    wrong = (nn.sigmoid(logits) > BINDS_ABOVE) != (labels > BINDS_ABOVE)
+    return jnp.where(jnp.isfinite(logits), wrong.astype(jnp.float32), 1.0)[:, 0]
+
+
+@functools.partial(jax.jit, static_argnames="model")
+def _outputs(model: nn.Module, variables: Variables, *given: jax.Array) -> jax.Array:
+    return model.apply(variables, *given)[:, 0]
+
+
+def predict(model: nn.Module, variables: Variables, pipeline: ArrayPipeline, batch_size: int) -> np.ndarray:
+    """The logit of every peptide, in their order: `[size]`."""
+    batches = pipeline.evaluation_batches(min(batch_size, pipeline.size))
+    outputs = [_outputs(model, variables, *(batch[name] for name in INPUTS)) for batch in batches]
+    return np.concatenate([np.asarray(o) for o in outputs])[: pipeline.size]
+
+
+def agreement(outputs: np.ndarray, affinities: np.ndarray) -> dict[str, float]:
+    """See `WORST`; where all outputs are alike they are the worst."""
+    from sklearn.metrics import roc_auc_score  # an import of half a second
+
+    if not np.isfinite(outputs).all() or np.ptp(outputs) == 0:
+        return dict(WORST)
+    auc = roc_auc_score(affinities > BINDS_ABOVE, outputs)
+    return {"auc": float(auc), "spearman": float(stats.spearmanr(outputs, affinities).statistic)}

@@ -1,0 +1,144 @@
+"""Runs of pairs of sentences: the loss per real token, BLEU, and that neither buckets, stops nor devices change anything."""
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+from scipy.special import log_softmax
+
+from canon import models
+from canon.data import pairs
+from canon.data.words import BOS, EOS, WordVocabulary
+from canon.errors import UserError
+from canon.study import plan
+from canon.training import loop, program, translation_workload
+from canon.training.checkpoint import Checkpoints
+
+
+@pytest.fixture
+def pair_config(tiny_config):
+    with tiny_config.unlocked():
+        tiny_config.task = "translation"
+        tiny_config.model = ConfigDict({"name": "seq2seq", "features": 8, "embedding": 6, "dropout_rate": 0.2})
+        tiny_config.data.update(source="phrases", length=8, examples=30, training_pairs=50, bucket=3)
+        tiny_config.data.validation_split = "validation"
+        tiny_config.train.update(batch_size=8, evaluation_batch_size=16)
+    return plan.complete(tiny_config)
+
+
+def build(config, **changes):
+    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
+
+
+def state_of(built, directory):
+    with Checkpoints(directory / loop.CHECKPOINT_FOLDER) as checkpoints:
+        return checkpoints.restore(built.abstract_state)[0]
+
+
+def test_the_loss_of_a_split_is_that_of_each_of_its_tokens(pair_config, tmp_path):
+    built = build(pair_config)
+    metrics = loop.train(built, 0, tmp_path / "run").metrics
+    variables = {"params": state_of(built, tmp_path / "run").params}
+    source, target = (WordVocabulary(built.vocabularies[name]) for name in ("source", "target"))
+    model = models.create("seq2seq", features=8, embedding=6, num_classes=len(target), num_source_classes=len(source))
+    nats, wrong, answers, test = [], [], [], pairs.make("phrases", "test", 8, 30)
+    for words, theirs in test:
+        encoded, right = np.array([source.encode(words)], np.int32), target.encode(theirs)
+        forced = np.array([[BOS, *right]], np.int32)
+        logits = np.asarray(model.apply(variables, encoded, np.array([len(words)]), forced)[0], np.float64)
+        nats += (-log_softmax(logits, axis=-1)[np.arange(len(right) + 1), [*right, EOS]]).tolist()
+        wrong += (logits.argmax(axis=-1) != [*right, EOS]).tolist()
+    np.testing.assert_allclose(metrics["test/loss"], np.mean(nats), rtol=1e-5)
+    np.testing.assert_allclose(metrics["test/error"], np.mean(wrong), rtol=1e-5)
+    np.testing.assert_allclose(metrics["test/perplexity"], np.exp(np.mean(nats)), rtol=1e-5)
+    pipeline = built.pipelines["test"]
+    answers = translation_workload.translate(model, variables, pipeline, 16, target, beams=1)
+    assert metrics["test/bleu"] == translation_workload.bleu(answers, test.targets)
+    assert "train/bleu" not in metrics
+
+
+@pytest.mark.parametrize("beams", [1, 3])
+def test_an_answer_is_that_of_its_own_source(pair_config, beams):
+    built = build(pair_config)
+    source, target = (WordVocabulary(built.vocabularies[name]) for name in ("source", "target"))
+    model = models.create("seq2seq", features=8, embedding=6, num_classes=len(target), num_source_classes=len(source))
+    variables = {"params": built.init(1).params}
+    pipeline = built.pipelines["test"]
+    together = translation_workload.translate(model, variables, pipeline, 16, target, beams)
+    assert together == translation_workload.translate(model, variables, pipeline, 1, target, beams)
+    assert len({tuple(answer) for answer in together}) > 1
+
+
+def test_bleu_is_sacrebleus_of_whole_sentences():
+    targets = (("a", "b", "c", "d", "e"), ("f", "g", "h", "i"))
+    assert translation_workload.bleu([list(t) for t in targets], targets) == pytest.approx(100)
+    assert translation_workload.bleu([[], []], targets) == 0
+    # By hand: precisions 8/8, 6/6, 4/4 and 2/2, and a brevity penalty of exp(1 − 9/8).
+    assert translation_workload.bleu([list("abcd"), list("fghi")], targets) == pytest.approx(100 * np.exp(1 - 9 / 8))
+
+
+@pytest.mark.parametrize("stop", [1, 5, 7])
+def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(pair_config, tmp_path, stop):
+    built = build(pair_config)
+    whole = loop.train(built, 0, tmp_path / "whole")
+    left = iter(range(stop - 1, -1, -1))
+    with pytest.raises(loop.Interrupted):
+        loop.train(built, 0, tmp_path / "cut", should_stop=lambda: next(left) == 0)
+    assert loop.train(built, 0, tmp_path / "cut").metrics == whole.metrics
+    jax.tree.map(np.testing.assert_array_equal, state_of(built, tmp_path / "whole"), state_of(built, tmp_path / "cut"))
+
+
+def test_four_devices_learn_what_one_does(pair_config, tmp_path):
+    one, four = (
+        loop.train(build(pair_config, parallel={"devices": n}, model={"dropout_rate": 0.0}), 0, tmp_path / str(n))
+        for n in (1, 4)
+    )
+    for name, value in one.metrics.items():
+        np.testing.assert_allclose(four.metrics[name], value, rtol=1e-4, atol=1e-4, err_msg=name)
+
+
+def test_a_run_that_diverges_has_the_worst_of_every_measure(pair_config, tmp_path):
+    rate = {"name": "constant", "learning_rate": 1e30}
+    result = loop.train(build(pair_config, schedule=rate), 0, tmp_path)
+    assert result.status == "diverged"
+    assert (result.metrics["test/bleu"], result.metrics["validation/bleu"]) == (0, 0)
+    assert result.metrics["test/perplexity"] == np.inf
+
+
+def test_sentences_that_are_added_are_in_the_vocabularies_and_change_what_is_evaluated_in_nothing(pair_config):
+    plain, more = build(pair_config), build(pair_config, data={"copied_targets": 0.5, "autoencoded_sources": 0.1})
+    assert more.pipelines["train"].size == 50 + 25 + 5
+    assert more.pipelines["test"].size == plain.pipelines["test"].size
+    assert set(plain.vocabularies["target"]) < set(more.vocabularies["source"])
+    assert plain.checksums["test"] == more.checksums["test"]
+
+
+def test_it_learns_to_copy(pair_config, tmp_path):
+    changes = {
+        "optimizer": {"name": "adam"},
+        "schedule": {"name": "constant", "learning_rate": 0.02},
+        "data": {"source": "copy", "length": 3, "training_pairs": 2000},
+        "model": {"features": 32, "embedding": 16, "dropout_rate": 0.0},
+        "train": {"batch_size": 32, "steps": 250, "evaluate_every": 250},
+    }
+    metrics = loop.train(build(pair_config, **changes), 0, tmp_path).metrics
+    assert metrics["test/error"] < 0.05
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"model": {"name": "mlp"}}, "the model mlp is not one of translations"),
+        ({"data": {"chunk": 7}}, "data.chunk means nothing to pairs of sentences"),
+        ({"data": {"source": "parallel_files"}}, "name the folder with the files SPLIT.LANGUAGE"),
+        ({"data": {"training_pairs": -1}}, "data.training_pairs must be at least 0"),
+        ({"data": {"training_pairs": 20_000}}, "of pairs that are made there are at most 10,000, not 20,000"),
+        ({"data": {"bucket": 0}}, "data.bucket and train.batch_size must be at least 1, not 0"),
+        ({"loss": {"name": "squared_error"}}, "the loss is softmax_cross_entropy, not squared_error"),
+        ({"train": {"beams": 0}}, "train.beams must be at least 1, not 0"),
+    ],
+    ids=str,
+)
+def test_what_does_not_go_with_pairs_is_said(pair_config, changes, message):
+    with pytest.raises(UserError, match=message):
+        build(pair_config, **changes)
