@@ -34,7 +34,7 @@ def _images(config, source):
     config.loss.update(name="squared_error")
     config.data.source = source
     config.deviations = (
-        "Rectifiers that begin as He et al. 2015 have it, by Adam, in place of sigmoids and pretraining layer by layer.",
+        "Rectifiers, by Adam from the weights of He et al. 2015, in place of sigmoids pretrained layer by layer.",
     )
     if source == "mnist":
         config.cost = "15 minutes on two CPU cores"

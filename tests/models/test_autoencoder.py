@@ -1,3 +1,5 @@
+import itertools
+
 import jax
 import numpy as np
 from sklearn.datasets import load_digits
@@ -10,7 +12,7 @@ def test_it_has_the_parameters_of_its_layers_and_of_their_mirror_image():
     model = models.create("autoencoder", num_classes=784, code=30, hidden=(1000, 500, 250))
     params = jax.eval_shape(model.init, jax.random.key(0), jax.ShapeDtypeStruct((1, 28, 28, 1), np.float32))["params"]
     sizes = (784, 1000, 500, 250, 30, 250, 500, 1000, 784)
-    expected = sum((a + 1) * b for a, b in zip(sizes, sizes[1:], strict=False))
+    expected = sum((a + 1) * b for a, b in itertools.pairwise(sizes))
     assert sum(a.size for a in jax.tree.leaves(params)) == expected
 
 

@@ -1,4 +1,4 @@
-"""Runs of pairs of sentences: the loss per real token, BLEU, and that neither buckets, stops nor devices change anything."""
+"""Runs of pairs of sentences: the loss per real token, BLEU, and what changes neither."""
 
 import jax
 import numpy as np

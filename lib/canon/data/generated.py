@@ -62,8 +62,8 @@ def delayed_recall(random: np.random.Generator, number: int, length: int) -> tup
 def between_markers(random: np.random.Generator, number: int, length: int) -> tuple[np.ndarray, np.ndarray]:
     """Of each symbol: which marker came last, and which will come next? What is behind says half of it.
 
-    A thirtieth of the symbols, and the first and the last, are markers, A (0) or B (1); the others are drawn from four that
-    mean nothing (2 to 5). The label is 2 · last + next; a marker is its own last and next one.
+    A thirtieth of the symbols, and the first and the last, are markers, A (0) or B (1); the others are drawn from four
+    that mean nothing (2 to 5). The label is 2 · last + next; a marker is its own last and next one.
     """
     markers = random.integers(0, 2, (number, length))
     is_marker = random.random((number, length)) < 1 / 30

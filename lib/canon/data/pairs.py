@@ -79,7 +79,7 @@ def augment(pairs: Pairs, copied_targets: float, autoencoded_sources: float) -> 
 
 
 def read(folder: Path, split: str, source_language: str, target_language: str, longest: int) -> Pairs:
-    """The pairs in FOLDER/SPLIT.LANGUAGE, a sentence a line; line n of one file is the translation of line n of the other.
+    """The pairs in FOLDER/SPLIT.LANGUAGE, a sentence a line; line n of one file translates line n of the other.
 
     Raises:
       UserError: a file cannot be read or is not UTF-8, a line is empty or has more than `longest` words and signs, or

@@ -2,7 +2,7 @@
 
 What a measurement says is the concentration, in nanomolar, at which half of the protein is bound (IC50): the smaller,
 the better. Learned is 1 − log(IC50) / log(50,000), cut to 0 to 1: Nielsen et al. 2003, "Reliable prediction of T-cell
-epitopes using neural networks with novel sequence representations". 500 nM, at 0.426, is where binding is said to begin.
+epitopes using neural networks with novel sequence representations". Binding is said to begin at 500 nM, at 0.426.
 """
 
 import math
@@ -87,7 +87,7 @@ def make(number: int) -> Peptides:
     """So many random peptides of 8 to 11 residues, which bind as a motif with two anchors has it.
 
     Each amino acid has a weight at the second place and another at the last, as in the motifs of human class I proteins
-    (Falk et al. 1991), weights a quarter as large at the other places, and no place knows of the others. Noise is added.
+    (Falk et al. 1991), and weights a quarter as large at the other places; no place knows of others. There is noise.
     """
     random = np.random.default_rng(7)
     second, last = random.normal(size=(2, len(AMINO_ACIDS)))
@@ -137,7 +137,8 @@ def read(path: Path, protein: str) -> Peptides:
     if protein not in measured:
         most = sorted(measured, key=lambda name: -len(measured[name]))[:5]
         raise UserError(
-            f"{path} has no measurement of {protein!r}{did_you_mean(protein, measured)}; most it has of {', '.join(most)}"
+            f"{path} has no measurement of {protein!r}{did_you_mean(protein, measured)} "
+            f"(most it has of {', '.join(most)})"
         )
     of_protein = dict(sorted(measured[protein].items()))
     residues, lengths = encode(list(of_protein))

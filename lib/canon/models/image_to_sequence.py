@@ -70,5 +70,5 @@ class ImageToSequence(RecurrentModel):
         return self.logits(self.dropout(outputs, deterministic=not train)), (seen, carry)
 
     def __call__(self, images: jax.Array, tokens: jax.Array, train: bool = False) -> jax.Array:
-        """Teacher forcing: logits after each of the sequence's own `tokens` `[batch, time]`, the first of them <bos>."""
+        """Teacher forcing: logits after each of the sequence's own `tokens` `[batch, time]`, which <bos> begins."""
         return self.decode(tokens, self.encode(images, train), train)[0]

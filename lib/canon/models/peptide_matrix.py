@@ -1,4 +1,4 @@
-"""A matrix of scores, of each amino acid at each place: what was used before networks to predict how a peptide is bound.
+"""A matrix of scores, of each amino acid at each place: how binding was predicted before there were networks for it.
 
 Peters and Sette 2005, "Generating quantitative models describing the sequence specificity of biological processes with
 the stabilized matrix method".

@@ -88,9 +88,10 @@ def _read(data: FrozenConfigDict) -> dict[str, Peptides]:
     for name, of_split in splits.items():
         binding = of_split.affinities > BINDS_ABOVE
         if not binding.any() or binding.all():
+            some = "all" if binding.any() else "none"
             raise UserError(
-                f"of the {len(of_split)} {name} peptides {'all' if len(of_split) and binding.all() else 'none'} bind below "
-                "500 nM: there is nothing to tell apart; take more peptides, or another protein"
+                f"of the {len(of_split)} {name} peptides {some} bind below 500 nM: there is nothing to tell apart; "
+                "take more peptides, or another protein"
             )
     return splits
 

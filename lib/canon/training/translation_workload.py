@@ -1,4 +1,4 @@
-"""Pairs of sentences, the one to be made of the other: what the config's `data`, `model`, `loss` and `train` ask for."""
+"""Pairs of sentences, the one to be made of the other: what the config's `data`, `model` and `loss` ask for."""
 
 import functools
 from pathlib import Path
