@@ -98,7 +98,7 @@ def test_four_devices_learn_what_one_does(pair_config, tmp_path):
 
 
 def test_a_run_that_diverges_has_the_worst_of_every_measure(pair_config, tmp_path):
-    rate = {"name": "constant", "learning_rate": 1e30}
+    rate = {"name": "constant", "learning_rate": 3e38}
     result = loop.train(build(pair_config, schedule=rate), 0, tmp_path)
     assert result.status == "diverged"
     assert (result.metrics["test/bleu"], result.metrics["validation/bleu"]) == (0, 0)

@@ -31,5 +31,5 @@ def _entry(name: str, path: Path) -> str:
     for way in ways:
         variant = experiment_file.load(path, way.partition(":")[2])
         size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
-        lines.append(f"    {way:{width}}  {variant.data.source:12} {size}, {variant.cost}")
+        lines.append(f"    {way:{width}}  {variant.data.source:16} {size}, {variant.cost}")
     return "\n".join(lines)

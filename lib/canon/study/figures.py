@@ -62,11 +62,16 @@ def learning_curves(config: ConfigDict, workdir: Path) -> Figure:
     if metric == "error":
         all_axes[0].set_ylim(0, config.figure.error_limit if ends and max(ends) < config.figure.error_limit else 100)
     named = metric.replace("_", " ")
-    all_axes[0].set_ylabel("error (%)" if metric == "error" else named)
-    lines = f"dashed: training {named} (mini-batches) · bold: {judged} {named}"
+    all_axes[0].set_ylabel(f"{named} (%)" if metric.endswith("error") else named)
+    styles = {line.get_linestyle() for axes in all_axes for line in axes.lines}
+    dashed = [f"dashed: training {named} (mini-batches)"] if "--" in styles else []
+    lines = [*dashed, f"bold: {judged} {named}"]
     if to_target:
-        lines = f"training {named} (mini-batches), until the target"
-    figure.suptitle(f"{lines} · bands: lowest to highest seed", fontsize=9, color="0.35")
+        lines = [f"training {named} (mini-batches), until the target"]
+    title = " · ".join([*lines, "bands: lowest to highest seed"])
+    if len(title) > 15 * figure.get_figwidth():  # letters to an inch
+        title = title.replace(" · ", "\n", 1)
+    figure.suptitle(title, fontsize=9, color="0.35")
     return figure
 
 
@@ -82,7 +87,7 @@ def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **
     A run that diverged stays on the figure: from there on its error is 1, as in its result. What has no largest value
     is drawn without that run from there on.
     """
-    is_error = key.endswith("/error")
+    is_error = key.endswith("error")
     every_step = {line["step"] for lines, _ in seeds for line in lines if key in line}
     curves = []
     for lines, diverged_at in seeds:
@@ -115,7 +120,7 @@ def claimed_metrics(config: ConfigDict, results: Mapping[str, Mapping[int, Resul
         return None
     figure = Figure(figsize=(1.2 + 3.8 * len(metrics), 1.1 + 0.32 * len(arms)), layout="constrained")
     for axes, metric in zip(figure.subplots(1, len(metrics), sharey=True, squeeze=False)[0], metrics, strict=True):
-        is_error = metric.endswith("/error")
+        is_error = metric.endswith("error")
         ratio = any(claim.ratio for claim in config.claims.values() if claim.metric == metric)
         for row, arm in enumerate(reversed(arms)):
             values = np.array([result.metrics.get(metric, math.nan) for result in results[arm].values()])

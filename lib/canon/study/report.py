@@ -18,9 +18,11 @@ REPORT_FILE = "report.html"
 
 
 def number(value: float | None, metric: str = "") -> str:
-    """A metric's value as a reader wants it: error rates in %, the rest with three significant digits."""
+    """A metric's value as a reader wants it: error rates in %, steps whole, the rest with three significant digits."""
     if value is None:
         return "–"
+    if metric == "step":
+        return f"{value:,.0f}"
     return f"{100 * value:.2f}%" if metric.endswith("error") else f"{value:.3g}"
 
 
