@@ -40,7 +40,9 @@ def get_config(argument="motif"):
     config.data.source = argument
     if argument == "motif":
         config.data.examples = 3_000
-        config.deviations += ("The peptides are made: anchors at the second and the last place, of 8 to 11 residues.",)
+        config.deviations += (
+            "The peptides, of 8 to 11 residues, are made: of two anchors each counts for more where the other fits.",
+        )
     else:
         config.deviations += ("Measurements of Kim et al. 2014, of one protein; bounds count as values.",)
     config.data.validation_split = "validation"

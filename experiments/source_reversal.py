@@ -96,6 +96,11 @@ def _reversal(config):
 def _augmentation(config):
     config.title = "Do sentences as pairs with themselves help where there are few pairs?"
     config.paper = "Currey et al. 2017, Copied monolingual data improves low-resource neural machine translation"
+    config.deviations = (
+        "What is added are targets of the pairs themselves, where the paper has others.",
+        "Encoder and decoder without attention, trained by Adam; answers are decoded greedily.",
+        "A language of twenty words that is made: sentences of 8 to 16 words, read back to front.",
+    )
     config.data.reverse_source = True
     config.data.training_pairs = 1_000
     config.arms = ConfigDict(

@@ -66,7 +66,7 @@ def default() -> ConfigDict:
     config.data.evaluation_crops = 1
 
     # For texts. There `source` is `python_source`, or a TFDS set such as `tiny_shakespeare`.
-    config.data.text = ""  # the path of a text in UTF-8, in place of `source`
+    config.data.text = ""  # the path of a text in UTF-8, in place of `source`; of peptides, of a table
     config.data.chunk = 50  # characters through which gradients go back
     config.data.hand_on_carry = (
         True  # what a network carries goes on from chunk to chunk; else each begins from nothing
@@ -129,7 +129,7 @@ def default() -> ConfigDict:
 
     config.figure = ConfigDict()
     config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them
-    config.figure.metric = "error"  # what its curves are of: `error`, `loss`, or of texts `bits_per_character`
+    config.figure.metric = "error"  # what its curves are of; see `canon.training.measures`
     config.figure.error_limit = 100.0  # top of the error axis, in %; 100 while a curve ends above it
 
     config.arms = ConfigDict()  # name -> the fields in which this arm differs
@@ -137,7 +137,7 @@ def default() -> ConfigDict:
     config.candidates = ConfigDict()
     config.selection = ConfigDict()
     config.selection.folds = 0  # trials of each candidate, by cross-validation; 0: one, on data.validation_examples
-    config.selection.metric = "validation/error"  # the candidate whose trials have the lowest mean is taken
+    config.selection.metric = "validation/error"  # the candidate whose trials have the best mean is taken
     config.claims = ConfigDict()  # name -> claim(...)
     config.lock()
     for section in OPEN_SECTIONS:

@@ -1,10 +1,43 @@
-"""Writing whole files: aside first, then renamed, so that no reader and no crash ever meets half of one."""
+"""Whole files: written aside first, then renamed, so that no reader and no crash ever meets half of one."""
 
 import json
 import math
 import os
 from pathlib import Path
 from typing import Any
+
+from canon.errors import UserError
+
+
+def read_text(path: Path, advice: str = "") -> str:
+    """A text file in UTF-8, without a byte order mark, its lines ended by line feeds.
+
+    Args:
+      path: of the file.
+      advice: what to do where it cannot be read.
+
+    Raises:
+      UserError: it cannot be read, is not UTF-8, or is empty.
+    """
+    try:
+        text = path.read_bytes().decode("utf-8")
+    except OSError as error:
+        raise UserError(f"{path} cannot be read: {error.strerror}{'; ' * bool(advice)}{advice}") from error
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from error
+    text = text.removeprefix("\ufeff").replace("\r\n", "\n")
+    if not text.strip():
+        raise UserError(f"{path} is empty")
+    return text
+
+
+def read_lines(path: Path, advice: str = "") -> list[str]:
+    """The lines of a text file; as `read_text`, and none has a carriage return in it, as old systems ended lines."""
+    text = read_text(path, advice)
+    if "\r" in text:
+        line = text.count("\n", 0, text.index("\r")) + 1
+        raise UserError(f"{path} has a carriage return within line {line}: let lines end in a line feed")
+    return text.removesuffix("\n").split("\n")
 
 
 def write(path: Path, content: str | bytes) -> None:

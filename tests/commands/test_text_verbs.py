@@ -117,7 +117,7 @@ def test_a_page_shows_the_text_once_for_each_unit(trained, tmp_path, capsys):
     [
         (["--out=page.txt"], "--out takes the path of a .html"),
         (["--units=0"], "--units must be from 1"),
-        (["--text=nowhere.txt"], "the text nowhere.txt cannot be read"),
+        (["--text=nowhere.txt"], "nowhere.txt cannot be read"),
         ([], "text.txt cannot be read"),
     ],
 )
@@ -163,7 +163,7 @@ def test_a_study_does_not_go_on_with_another_text(trained, tmp_path):
         rest = ["data.chunk=20", "seeds=1", "arms.lstm.model.features=8"]
         rest += [f"train.{name}={fields[name]}" for name in ("steps", "batch_size", "log_every", "evaluate_every")]
         rest += [f"train.checkpoint_every={fields['checkpoint_every']}"]
-        with pytest.raises(UserError, match="learned another text: the train text is not what the run began with"):
+        with pytest.raises(UserError, match="learned another text: the test text is not what the run began with"):
             run.main([*line, *(f"--config.{field}" for field in rest)], EXPERIMENTS)
     finally:
         text.unlink()

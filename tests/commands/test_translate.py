@@ -104,8 +104,8 @@ def test_a_source_is_read_as_the_run_reads_it(trained, capsys, monkeypatch):
         (["x y"], "sentence 1 has no word that the model knows, such as"),
         (["n1 n2 n3 n4 n5 n6 n7"], "sentence 1 has 7 words and signs; the model reads 6 at most"),
         (["n1", "--beams=0"], "--beams must be from 1 to 1,000, not 0"),
-        (["n1", "--length_penalty=-1"], "--length_penalty must be from 0 to 100, not -1.0"),
-        (["n1", "--length_penalty=nan"], "--length_penalty must be from 0 to 100, not nan"),
+        (["n1", "--length_penalty=-1"], "--length_penalty must be from 0 to 10, not -1.0"),
+        (["n1", "--length_penalty=nan"], "--length_penalty must be from 0 to 10, not nan"),
         (["n1", "--best=6"], "--best must be from 1 to --beams=5, not 6"),
     ],
 )
@@ -113,6 +113,25 @@ def test_what_cannot_be_translated_is_said(trained, line, says):
     with pytest.raises(UserError, match=says) as caught:
         translate.main([str(trained), *line], EXPERIMENTS)
     assert "\n" not in str(caught.value)
+
+
+def test_answers_that_do_not_exist_are_not_printed(tmp_path, capsys):
+    run_dir = trained_on(tmp_path, "source_reversal", data__length=1, data__examples=8, data__training_pairs=8)
+    lines = translated(capsys, run_dir, "n8", "--beams=60", "--best=60").out.splitlines()
+    assert 1 <= len(lines) < 60
+    assert "inf" not in "".join(lines)
+
+
+@pytest.mark.parametrize("content", ["abcdefgh", ["n1", "<pad>", "<bos>", "<eos>", "<unk>"]])
+def test_a_damaged_vocabulary_is_said(trained, content):
+    path = trained / "text.json"
+    whole = path.read_text()
+    try:
+        path.write_text(json.dumps(json.loads(whole) | {"source": content}))
+        with pytest.raises(UserError, match="text.json cannot be read"):
+            translate.main([str(trained), "n1"], EXPERIMENTS)
+    finally:
+        path.write_text(whole)
 
 
 def test_another_kind_of_run_is_said(trained):

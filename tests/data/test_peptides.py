@@ -45,6 +45,10 @@ def test_what_was_measured_twice_counts_once(tmp_path):
         (HEADER + LINE.format("ACD", "nan"), "the measurement 'nan' in line 2"),
         (HEADER + "human\tHLA-A*02:02\t9\tACD\t4\n", r"no measurement of 'HLA-A\*02:01'; did you mean HLA-A\*02:02\?"),
         (b"\xff\xfe", "is not UTF-8: byte 0 is 0xff"),
+        (HEADER, "has no measurements after its first line"),
+        (HEADER + LINE.format("ACD", "1_000"), "the measurement '1_000' in line 2"),
+        (HEADER.replace("\n", "\r"), "has a carriage return within line 1"),
+        ("", "is empty"),
     ],
 )
 def test_what_is_wrong_with_a_table_is_said_with_its_place(tmp_path, content, says):
@@ -75,12 +79,13 @@ def test_peptides_that_are_made_are_the_same_every_time_and_their_anchors_count_
     logits = np.log(made.affinities / (1 - made.affinities))
     rows = np.arange(4_000)
 
+    # Alone, without what its product with the other one says.
     def explained(column):
         means = np.array([logits[column == i].mean() for i in range(20)])
         return means[column].var() / logits.var()
 
     anchors = [explained(made.residues[:, 1]), explained(made.residues[rows, made.lengths - 1])]
-    assert min(anchors) > 3 * max(explained(made.residues[:, place]) for place in (0, 2, 3, 4, 5, 6))
+    assert min(anchors) > 2 * max(explained(made.residues[:, place]) for place in (0, 2, 3, 4, 5, 6))
 
 
 def test_a_peptides_padding_is_zero():

@@ -49,7 +49,7 @@ def test_what_is_no_text_is_said(content, message, tmp_path):
     if content is not None:
         path.write_bytes(content)
     with pytest.raises(UserError, match=message):
-        text.read_file(path)
+        text.load("", "train", file=str(path))
 
 
 def test_a_split_that_no_text_has_is_said():

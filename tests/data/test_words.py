@@ -30,6 +30,11 @@ def test_frequent_words_come_first_and_rare_ones_are_unknown():
     assert vocabulary.decode([BOS, 5, UNK, PAD, 4, EOS, 5]) == ["a", "<unk>", "b"]
 
 
+def test_words_of_another_vocabulary_come_after_the_own_ones():
+    one, other = WordVocabulary((*SPECIAL, "b", "a")), WordVocabulary((*SPECIAL, "c", "b"))
+    assert (one + other).words == (*SPECIAL, "b", "a", "c")
+
+
 @given(st.lists(st.lists(st.sampled_from([*"abcdef", *SPECIAL]), min_size=1), min_size=1))
 def test_what_training_saw_comes_back_but_for_words_that_look_special(sentences):
     vocabulary = WordVocabulary.of(sentences)

@@ -37,5 +37,5 @@ def test_what_stands_past_a_peptides_end_changes_nothing(random):
 
 def test_peptides_longer_than_the_places_are_refused():
     model = models.create("peptide_classifier", positions=8)
-    with pytest.raises(UserError, match="peptides of 9 amino acids do not fit positions=8"):
+    with pytest.raises(UserError, match="peptides of 9 amino acids need --config.model.positions=9, not 8"):
         model.init(jax.random.key(0), np.zeros((1, 9), np.int32))

@@ -146,7 +146,7 @@ def test_derived_metrics_are_finite_or_infinite_and_never_raise():
     [
         ({"data": {"chunk": 5000}}, "the train text has .* characters; 5 rows of 5000 need 25,001"),
         ({"data": {"train_split": ""}}, "a text has the splits train, validation, test, not ''"),
-        ({"loss": {"name": "squared_error"}}, "a language model's loss is the softmax_cross_entropy"),
+        ({"loss": {"name": "squared_error"}}, "the loss of texts is softmax_cross_entropy without label_smoothing"),
         ({"loss": {"label_smoothing": 0.1}}, "without label_smoothing, .* with label_smoothing=0.1"),
         ({"model": {"name": "mlp"}}, "the model mlp is not one of texts \\(there are: char_rnn\\)"),
         ({"augment": {"flip": True}}, "augment.flip means nothing to texts"),

@@ -55,16 +55,20 @@ def test_what_is_measured_is_what_the_definitions_say(peptide_config, tmp_path, 
 
 def test_outputs_that_say_nothing_measure_the_worst():
     for outputs in (np.zeros(4), np.array([1.0, np.nan, 2.0, 3.0])):
-        assert peptide_workload.agreement(outputs, np.array([0.1, 0.9, 0.2, 0.8])) == peptide_workload.WORST
+        found = peptide_workload.agreement(outputs, np.array([0.1, 0.9, 0.2, 0.8]))
+        assert found == {"auc": 0.5, "spearman": 0.0}
 
 
 def test_a_matrix_is_the_sum_of_its_scores(random):
     model = models.create("peptide_matrix", positions=5)
-    residues, lengths = random.integers(0, 20, (3, 4)).astype(np.int32), np.array([4, 2, 3], np.int32)
+    residues, lengths = random.integers(0, 20, (3, 4)).astype(np.int32), np.array([4, 2, 4], np.int32)
     params = model.init(jax.random.key(0), residues)["params"]
-    table = np.asarray(params["scores"]["embedding"]).reshape(5, 20)
-    expected = [sum(table[j, residues[i, j]] for j in range(n)) for i, n in enumerate(lengths)]
+    params = jax.tree.map(lambda a: random.normal(size=a.shape).astype(np.float32), params)
+    table, bias = params["scores"]["embedding"].reshape(5, 5, 20), params["bias"][:, 0]
+    expected = [bias[n - 1] + sum(table[n - 1, j, residues[i, j]] for j in range(n)) for i, n in enumerate(lengths)]
     np.testing.assert_allclose(model.apply({"params": params}, residues, lengths)[:, 0], expected, rtol=1e-5)
+    whole = model.apply({"params": params}, residues)
+    np.testing.assert_allclose(whole[[0, 2], 0], np.array(expected)[[0, 2]], rtol=1e-5)
 
 
 def test_a_run_that_was_stopped_ends_in_the_same_bits(peptide_config, tmp_path):
@@ -80,8 +84,9 @@ def test_it_learns_the_motif(peptide_config, tmp_path):
     changes = {
         "optimizer": {"name": "adam"},
         "schedule": {"name": "constant", "learning_rate": 0.01},
-        "data": {"examples": 1000},
-        "train": {"steps": 150, "evaluate_every": 150},
+        "data": {"examples": 2000},
+        "model": {"features": 32, "embedding": 16},
+        "train": {"steps": 250, "evaluate_every": 250},
     }
     metrics = loop.train(build(peptide_config, **changes), 0, tmp_path).metrics
     assert metrics["test/auc"] > 0.85
@@ -94,11 +99,18 @@ def test_it_learns_the_motif(peptide_config, tmp_path):
         ({"model": {"name": "mlp"}}, "the model mlp is not one of peptides"),
         ({"loss": {"name": "softmax_cross_entropy"}}, "the loss is binary_cross_entropy, not softmax_cross_entropy"),
         ({"data": {"source": "motiv"}}, r"no peptides are called 'motiv'; did you mean motif\?"),
-        ({"data": {"source": "affinities"}}, "name the table of measurements: --config.data.text=FILE"),
-        ({"data": {"examples": 9}}, "data.examples must be at least 10"),
+        (
+            {"data": {"source": "affinities", "examples": 2000}},
+            "name the table of measurements",
+        ),
+        ({"data": {"examples": 9}}, "data.examples of peptides that are made must be from 10 to 100,000, not 9"),
         ({"data": {"examples": 10}, "train": {"batch_size": 1}}, "bind below 500 nM: there is nothing to tell apart"),
-        ({"data": {"length": 3}}, "data.length means nothing to peptides"),
-        ({"model": {"positions": 10}}, "peptides of 11 amino acids do not fit positions=10"),
+        ({"data": {"examples": 10**12}}, "from 10 to 100,000, not 1,000,000,000,000"),
+        ({"data": {"length": 3}}, "data.length means nothing to peptides of the source motif"),
+        ({"data": {"text": "a.txt"}}, "data.text means nothing to peptides of the source motif"),
+        ({"data": {"source": "affinities", "text": "a.txt", "examples": 9}}, "data.examples means nothing to peptides"),
+        ({"train": {"beams": 2}}, "train.beams must be from 1 to 1 for the task peptide_binding, not 2"),
+        ({"model": {"positions": 10}}, "peptides of 11 amino acids need --config.model.positions=11, not 10"),
     ],
     ids=str,
 )

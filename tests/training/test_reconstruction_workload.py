@@ -28,7 +28,12 @@ def build(config, **changes):
 def test_the_share_that_is_missed_is_the_same_by_hand(random):
     x, y = random.normal(size=(2, 4, 7)).astype(np.float32)
     expected = ((y - x) ** 2).sum(1) / (x**2).sum(1)
-    np.testing.assert_allclose(reconstruction_workload.missed_share(y, x), expected, rtol=1e-5)
+    near = reconstruction_workload.missed_share(0.5 * y + 0.5 * x, x)
+    np.testing.assert_allclose(near, np.minimum(expected / 4, 1), rtol=1e-5)
+    np.testing.assert_array_equal(reconstruction_workload.missed_share(-2 * x, x), 1)
+    np.testing.assert_array_equal(reconstruction_workload.missed_share(x, x), 0)
+    np.testing.assert_array_equal(reconstruction_workload.missed_share(0 * x, 0 * x), 0)
+    np.testing.assert_array_equal(reconstruction_workload.missed_share(x, 0 * x), 1)
     np.testing.assert_array_equal(reconstruction_workload.missed_share(np.zeros_like(x), x), 1)
     np.testing.assert_array_equal(reconstruction_workload.missed_share(y * np.nan, x), 1)
 

@@ -52,7 +52,7 @@ def test_the_loss_of_a_split_is_that_of_each_of_its_tokens(pair_config, tmp_path
     np.testing.assert_allclose(metrics["test/error"], np.mean(wrong), rtol=1e-5)
     np.testing.assert_allclose(metrics["test/perplexity"], np.exp(np.mean(nats)), rtol=1e-5)
     pipeline = built.pipelines["test"]
-    answers = translation_workload.translate(model, variables, pipeline, 16, target, beams=1)
+    answers = translation_workload.translate(model, variables, pipeline, 16, target, 9, beams=1)
     assert metrics["test/bleu"] == translation_workload.bleu(answers, test.targets)
     assert "train/bleu" not in metrics
 
@@ -64,8 +64,8 @@ def test_an_answer_is_that_of_its_own_source(pair_config, beams):
     model = models.create("seq2seq", features=8, embedding=6, num_classes=len(target), num_source_classes=len(source))
     variables = {"params": built.init(1).params}
     pipeline = built.pipelines["test"]
-    together = translation_workload.translate(model, variables, pipeline, 16, target, beams)
-    assert together == translation_workload.translate(model, variables, pipeline, 1, target, beams)
+    together = translation_workload.translate(model, variables, pipeline, 16, target, 9, beams)
+    assert together == translation_workload.translate(model, variables, pipeline, 1, target, 9, beams)
     assert len({tuple(answer) for answer in together}) > 1
 
 
@@ -110,7 +110,20 @@ def test_sentences_that_are_added_are_in_the_vocabularies_and_change_what_is_eva
     assert more.pipelines["train"].size == 50 + 25 + 5
     assert more.pipelines["test"].size == plain.pipelines["test"].size
     assert set(plain.vocabularies["target"]) < set(more.vocabularies["source"])
+    rare = {"data": {"least_count": 3, "training_pairs": 8}, "train": {"batch_size": 4}}
+    doubled = {**rare, "data": {**rare["data"], "copied_targets": 1.0}}
+    assert build(pair_config, **doubled).vocabularies["target"] == build(pair_config, **rare).vocabularies["target"]
     assert plain.checksums["test"] == more.checksums["test"]
+
+
+def test_how_pairs_are_put_into_buckets_changes_no_measure(pair_config, tmp_path):
+    changes = {"train": {"steps": 1, "evaluate_every": 1}, "schedule": {"name": "constant", "learning_rate": 1e-12}}
+    one, other = (
+        loop.train(build(pair_config, **changes, data={"bucket": width}), 0, tmp_path / str(width)).metrics
+        for width in (1, 50)
+    )
+    for name in ("test/loss", "test/error", "test/bleu"):
+        np.testing.assert_allclose(one[name], other[name], rtol=1e-5)
 
 
 def test_it_learns_to_copy(pair_config, tmp_path):
@@ -130,12 +143,22 @@ def test_it_learns_to_copy(pair_config, tmp_path):
     [
         ({"model": {"name": "mlp"}}, "the model mlp is not one of translations"),
         ({"data": {"chunk": 7}}, "data.chunk means nothing to pairs of sentences"),
-        ({"data": {"source": "parallel_files"}}, "name the folder with the files SPLIT.LANGUAGE"),
+        (
+            {"data": {"source": "parallel_files", "length": 50, "examples": 2000}},
+            "name the folder with the files SPLIT.LANGUAGE",
+        ),
         ({"data": {"training_pairs": -1}}, "data.training_pairs must be at least 0"),
-        ({"data": {"training_pairs": 20_000}}, "of pairs that are made there are at most 10,000, not 20,000"),
+        ({"data": {"training_pairs": 20_000}}, "pairs that are made are from 1 to 10,000"),
         ({"data": {"bucket": 0}}, "data.bucket and train.batch_size must be at least 1, not 0"),
-        ({"loss": {"name": "squared_error"}}, "the loss is softmax_cross_entropy, not squared_error"),
-        ({"train": {"beams": 0}}, "train.beams must be at least 1, not 0"),
+        ({"data": {"least_count": 0}}, "data.least_count must be at least 1, not 0"),
+        ({"data": {"least_count": 10**6}}, "training sees no word data.least_count=1000000 times"),
+        ({"data": {"data_dir": "d"}}, "data.data_dir means nothing to pairs of sentences that are made"),
+        ({"data": {"source": "parallel_files", "data_dir": "d", "length": 50, "examples": 9}}, "data.examples means"),
+        ({"loss": {"name": "squared_error"}}, "is softmax_cross_entropy without label_smoothing.*not squared_error"),
+        ({"loss": {"label_smoothing": 0.1}}, "not softmax_cross_entropy with label_smoothing=0.1"),
+        ({"train": {"beams": 0}}, "train.beams must be from 1 to 1000 for the task translation, not 0"),
+        ({"train": {"beams": 10**9}}, "train.beams must be from 1 to 1000"),
+        ({"train": {"batch_size": 51}}, "train.batch_size must be at most the 50 pairs that there are, not 51"),
     ],
     ids=str,
 )

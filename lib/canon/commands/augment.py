@@ -44,7 +44,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     runtime.start()
     arms = plan.arm_configs(configure(experiment, overrides))
     if any(arm.task != "classification" for arm in arms.values()):
-        raise UserError(f"augment shows images, and the examples of {experiment.name} are none")
+        raise UserError(f"augment shows images that are to be classified; {experiment.name} has another task")
     titles = contact_sheet.write(arms, options.out, options.images, options.draws, options.seed)
     print(f"{options.out}: {options.images} images and {options.draws} draws of each, for {'; '.join(titles)}")
     return 0

@@ -49,7 +49,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     data = run.config.data
     if not options.text and not data.test_split:
         raise UserError("the run has no test text; give another with --text=FILE")
-    read = texts.read_file(Path(options.text)) if options.text else None
+    read = files.read_text(Path(options.text)) if options.text else None
     read = read or texts.load(data.source, data.test_split, data.data_dir, data.text)
     read = read[: options.length]
     layers = cells.memories(run.model, run.variables, run.vocabulary.encode(read))

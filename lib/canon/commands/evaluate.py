@@ -26,7 +26,7 @@ def main(arguments: list[str], experiments: Path) -> int:
         raise UserError(f"{options.run} has no checkpoint to evaluate")
     runtime.start()
     built = program.build(config)
-    if built.vocabularies:
+    if built.checksums:
         workdir.check_text(options.run, built.vocabularies, built.checksums)
     splits = list(built.pipelines)
     if options.split is not None and options.split not in splits:

@@ -14,7 +14,8 @@ DESCRIPTION = """Translates sentences with a trained sequence-to-sequence model,
 What stands in the sentence and not in the model's vocabulary is said on standard error, and read as <unk>.
 """
 
-MOST_BEAMS = 1000
+MOST_BEAMS = 1000  # as `canon.generation.decoding.MOST_BEAMS`, which would bring jax
+MOST_PENALTY = 10  # beyond some forty float32 overflows
 
 
 def main(arguments: list[str], experiments: Path) -> int:
@@ -28,8 +29,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     options = parser.parse_args(arguments)
     if not 1 <= options.beams <= MOST_BEAMS:
         raise UserError(f"--beams must be from 1 to {MOST_BEAMS:,}, not {options.beams}")
-    if not 0 <= options.length_penalty <= 100:
-        raise UserError(f"--length_penalty must be from 0 to 100, not {options.length_penalty}")
+    if not 0 <= options.length_penalty <= MOST_PENALTY:
+        raise UserError(f"--length_penalty must be from 0 to {MOST_PENALTY}, not {options.length_penalty}")
     if not 1 <= options.best <= options.beams:
         raise UserError(f"--best must be from 1 to --beams={options.beams}, not {options.best}")
 
@@ -39,11 +40,12 @@ def main(arguments: list[str], experiments: Path) -> int:
     from canon.data.pairs import FILES
     from canon.data.words import BOS, EOS, join, tokenize
     from canon.generation import decoding
+    from canon.training.translation_workload import most_tokens
 
     runtime.start()
     run = text_run.load_translation(options.run)
     data = run.config.data
-    longest = data.longest if data.source == FILES else data.length
+    longest = most_tokens(data) - 1
     # What is made is no language that would have punctuation and capitals.
     split = tokenize if data.source == FILES else str.split
     read = [_checked(i, split(sentence), run.source, longest) for i, sentence in enumerate(options.sentences, start=1)]
@@ -54,12 +56,12 @@ def main(arguments: list[str], experiments: Path) -> int:
             )
         tokens = run.source.encode(words[::-1] if data.reverse_source else words)
         given = np.array([tokens + [0] * (longest - len(tokens))], np.int32), np.array([len(tokens)], np.int32)
-        answers, scores = decoding.beam_search(
+        answers, scores = decoding.decode(
             run.model, run.variables, given, BOS, EOS, longest + 1, options.beams, np.float32(options.length_penalty)
         )
-        if options.beams == 1:
-            answers = decoding.greedy(run.model, run.variables, given, BOS, EOS, longest + 1)[0][:, None]
         for answer, score in zip(np.asarray(answers)[0, : options.best], np.asarray(scores)[0], strict=False):
+            if np.isneginf(score):  # there are not so many
+                break
             text = join(run.target.decode(answer))
             print(text if options.best == 1 else f"{score:8.3f}  {text}")
     return 0

@@ -112,11 +112,13 @@ def create(
     """
     if width < 1 or batch_size < 1:
         raise UserError(f"data.bucket and train.batch_size must be at least 1, not {width} and {batch_size}")
-    if not sources:
-        raise UserError("there are no pairs: give data.examples and data.training_pairs that leave some")
+    if not batch_size <= len(sources):
+        raise UserError(f"train.batch_size must be at most the {len(sources):,} pairs that there are, not {batch_size}")
     # A target has one token more where it is written: its end.
     lengths = np.array([max(len(source), len(target) + 1) for source, target in zip(sources, targets, strict=True)])
-    bounds = width * -(-lengths // width)
+    longest = int(lengths.max())
+    width = min(width, longest)
+    bounds = np.minimum(width * -(-lengths // width), longest)
     buckets = []
     for bound in np.unique(bounds):
         index = np.flatnonzero(bounds == bound)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from canon import files
 from canon.data.words import tokenize
 from canon.errors import UserError, did_you_mean
 
@@ -18,8 +19,11 @@ FILES = "parallel_files"
 _MADE = {"train": 1, "validation": 2, "test": 3}
 """Of each split of what is made, what its sentences are drawn with."""
 
-TRAINING_PAIRS = 10_000
-"""Of what is made, how many there are to train with at most."""
+MOST = 10_000
+"""Of what is made, how many there are at most in a split; and to train with, where the config does not say."""
+
+LONGEST = 1_000
+"""Words of a sentence at most, wherever it is from."""
 
 
 @dataclass(frozen=True)
@@ -96,21 +100,9 @@ def read(folder: Path, split: str, source_language: str, target_language: str, l
 
 
 def _read(path: Path, longest: int) -> tuple[Sentence, ...]:
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise UserError(
-            f"{path} cannot be read: {error.strerror}; --config.data.data_dir names the folder with the files "
-            "SPLIT.LANGUAGE"
-        ) from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from error
-    if lines and not lines[-1]:
-        lines.pop()  # what ends the last line begins none
-    if not lines:
-        raise UserError(f"{path} is empty")
+    advice = "--config.data.data_dir names the folder with the files SPLIT.LANGUAGE"
     sentences = []
-    for number, line in enumerate(lines, start=1):
+    for number, line in enumerate(files.read_lines(path, advice), start=1):
         words = tokenize(line)
         if not words:
             raise UserError(f"{path} has nothing in line {number}; take the line out of both files")
@@ -153,7 +145,7 @@ def make(name: str, split: str, longest: int, number: int) -> Pairs:
     """So many pairs of a language that is made, of `longest` / 2 to `longest` words, each length as likely.
 
     Raises:
-      UserError: there is no such language or split, or the sentences have no words.
+      UserError: there is no such language or split, or a number is out of range.
     """
     if name not in LANGUAGES:
         raise UserError(
@@ -162,9 +154,13 @@ def make(name: str, split: str, longest: int, number: int) -> Pairs:
         )
     if split not in _MADE:
         raise UserError(f"pairs that are made have the splits {', '.join(_MADE)}, not {split!r}")
-    if longest < 1:
-        raise UserError(f"data.length must be at least 1, not {longest}")
+    if not 1 <= longest <= LONGEST:
+        raise UserError(f"data.length must be from 1 to {LONGEST:,}, not {longest}")
+    if not 1 <= number <= MOST:
+        raise UserError(
+            f"pairs that are made are from 1 to {MOST:,} (data.training_pairs, data.examples), not {number:,}"
+        )
     random = np.random.default_rng([_MADE[split], longest])
-    lengths = random.integers(-(-longest // 2), longest, number, endpoint=True)
-    made = [LANGUAGES[name](random, int(length)) for length in lengths]
+    shortest = -(-longest // 2)  # drawn pair by pair, so that fewer of them are the first of more
+    made = [LANGUAGES[name](random, int(random.integers(shortest, longest, endpoint=True))) for _ in range(number)]
     return Pairs(tuple(source for source, _ in made), tuple(target for _, target in made))

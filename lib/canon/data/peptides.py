@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from canon import files
 from canon.errors import UserError, did_you_mean
 
 AMINO_ACIDS = "ACDEFGHIKLMNPQRSTVWY"
@@ -83,12 +84,22 @@ def split_of(peptides: Peptides, split: str) -> Peptides:
     return peptides[order[first:last]]
 
 
+MOST = 100_000
+"""Of peptides that are made."""
+
+
 def make(number: int) -> Peptides:
     """So many random peptides of 8 to 11 residues, which bind as a motif with two anchors has it.
 
     Each amino acid has a weight at the second place and another at the last, as in the motifs of human class I proteins
-    (Falk et al. 1991), and weights a quarter as large at the other places; no place knows of others. There is noise.
+    (Falk et al. 1991), and weights a quarter as large at the other places. The anchors know of each other: the product
+    of their weights is added, so that one counts for more where the other fits. There is noise.
+
+    Raises:
+      UserError: fewer than 10 are wanted, or more than `MOST`.
     """
+    if not 10 <= number <= MOST:
+        raise UserError(f"data.examples of peptides that are made must be from 10 to {MOST:,}, not {number:,}")
     random = np.random.default_rng(7)
     second, last = random.normal(size=(2, len(AMINO_ACIDS)))
     others = random.normal(scale=0.25, size=(11, len(AMINO_ACIDS)))
@@ -97,7 +108,8 @@ def make(number: int) -> Peptides:
     inside = np.arange(11) < lengths[:, None]
     residues = np.where(inside, residues, 0).astype(np.int32)
     total = (others[np.arange(11), residues] * inside).sum(axis=1)
-    total += second[residues[:, 1]] + last[residues[np.arange(number), lengths - 1]]
+    anchors = second[residues[:, 1]], last[residues[np.arange(number), lengths - 1]]
+    total += anchors[0] + anchors[1] + anchors[0] * anchors[1]
     total += random.normal(scale=0.3, size=number)
     return Peptides(residues, lengths, (1 / (1 + np.exp(-(total - 0.5)))).astype(np.float32))
 
@@ -111,20 +123,15 @@ def read(path: Path, protein: str) -> Peptides:
     Raises:
       UserError: the table cannot be read, lacks a column, has a line that is wrong, or knows no such protein.
     """
-    try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
-    except OSError as error:
-        raise UserError(f"{path} cannot be read: {error.strerror}; --config.data.text names the table") from error
-    except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from error
-    header = lines[0].rstrip("\r").split("\t")
+    lines = files.read_lines(path, "--config.data.text names the table")
+    header = lines[0].split("\t")
     if missing := {"mhc", "sequence", "meas"} - set(header):
         raise UserError(f"{path} lacks the column {min(missing)}: its first line names {', '.join(header)}")
     measured: dict[str, dict[str, list[float]]] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():
             continue
-        cells = line.rstrip("\r").split("\t")
+        cells = line.split("\t")
         if len(cells) != len(header):
             raise UserError(f"{path} has {len(cells)} cells in line {number}, and {len(header)} in its first")
         row = dict(zip(header, cells, strict=True))
@@ -134,6 +141,8 @@ def read(path: Path, protein: str) -> Peptides:
         if not nanomolar > 0:
             raise UserError(f"{path}: the measurement {row['meas']!r} in line {number} is not a number above 0")
         measured.setdefault(row["mhc"], {}).setdefault(sequence, []).append(nanomolar)
+    if not measured:
+        raise UserError(f"{path} has no measurements after its first line")
     if protein not in measured:
         most = sorted(measured, key=lambda name: -len(measured[name]))[:5]
         raise UserError(
@@ -148,7 +157,7 @@ def read(path: Path, protein: str) -> Peptides:
 
 def _number(text: str) -> float:
     try:
-        value = float(text)
+        value = float(text.replace("_", "?"))  # which Python would take
     except ValueError:
         return math.nan
     return value if math.isfinite(value) else math.nan

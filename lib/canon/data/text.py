@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
+from canon import files
 from canon.errors import UserError
 
 SPLITS = {"train": (0.0, 0.9), "validation": (0.9, 0.95), "test": (0.95, 1.0)}
@@ -80,25 +81,10 @@ def load(name: str, split: str, data_dir: str = "", file: str = "") -> str:
         from canon.data import tfds_source  # an import of 0.3 s, which the others can do without
 
         return "".join(tfds_source.load_text(name, part, data_dir) for part in parts)
-    text = read_file(Path(file)) if file else python_source()
+    text = files.read_text(Path(file)) if file else python_source()
     if unknown := [part for part in parts if part not in SPLITS]:
         raise UserError(f"a text has the splits {', '.join(SPLITS)}, not {unknown[0]!r}")
     return "".join(text[int(SPLITS[part][0] * len(text)) : int(SPLITS[part][1] * len(text))] for part in parts)
-
-
-def read_file(path: Path) -> str:
-    """A text file in UTF-8, its lines ended by \n. Raises `UserError` where it cannot be read, or is empty."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except OSError as error:
-        raise UserError(f"the text {path} cannot be read: {error.strerror}") from error
-    except UnicodeDecodeError as error:
-        raise UserError(
-            f"the text {path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}"
-        ) from error
-    if not text.strip():
-        raise UserError(f"the text {path} is empty")
-    return text.replace("\r\n", "\n")
 
 
 @functools.cache

@@ -49,6 +49,10 @@ class WordVocabulary:
     def __len__(self) -> int:
         return len(self.words)
 
+    def __add__(self, other: "WordVocabulary") -> "WordVocabulary":
+        """With the words of another one after its own."""
+        return WordVocabulary(tuple(dict.fromkeys(self.words + other.words)))
+
     @functools.cached_property
     def _numbers(self) -> dict[str, int]:
         return {word: number for number, word in enumerate(self.words) if number > UNK}

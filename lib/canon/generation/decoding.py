@@ -23,6 +23,27 @@ def length_penalty(length: jax.Array, alpha: float | jax.Array) -> jax.Array:
     return ((5.0 + length) / 6.0) ** alpha
 
 
+MOST_BEAMS = 1000
+
+
+def decode(
+    model: nn.Module,
+    variables: Variables,
+    inputs: tuple[jax.Array, ...],
+    bos: int,
+    eos: int,
+    most: int,
+    beams: int,
+    alpha: float | jax.Array = 1.0,
+) -> tuple[jax.Array, jax.Array]:
+    """`beam_search`, or `greedy` where `beams` is 1, with the shapes and the scores of the former."""
+    if beams > 1:
+        return beam_search(model, variables, inputs, bos, eos, most, beams, alpha)
+    tokens, score = greedy(model, variables, inputs, bos, eos, most)
+    length = jnp.minimum((tokens != eos).sum(axis=1) + 1, most).astype(jnp.float32)
+    return tokens[:, None], (score / length_penalty(length, alpha))[:, None]
+
+
 @functools.partial(jax.jit, static_argnames=("model", "bos", "eos", "most"))
 def greedy(
     model: nn.Module, variables: Variables, inputs: tuple[jax.Array, ...], bos: int, eos: int, most: int
@@ -48,7 +69,7 @@ def greedy(
         log_probabilities = nn.log_softmax(logits[:, 0])
         chosen = jnp.where(ended, eos, log_probabilities.argmax(axis=-1)).astype(jnp.int32)
         gain = jnp.take_along_axis(log_probabilities, chosen[:, None], axis=-1)[:, 0]
-        score += jnp.where(ended, 0.0, gain)
+        score += jnp.where(ended, 0.0, gain.astype(jnp.float32))
         return n + 1, chosen, ended | (chosen == eos), score, tokens.at[:, n].set(chosen), memory
 
     state = (

@@ -13,7 +13,7 @@ from canon.layers.precision import at_least_float32
 from canon.models.recurrent_model import RecurrentModel
 from canon.models.sequence_classifier import summarize
 
-AMINO_ACIDS = 20
+NUM_AMINO_ACIDS = 20
 
 
 class PeptideClassifier(RecurrentModel):
@@ -48,14 +48,23 @@ class PeptideClassifier(RecurrentModel):
 
     @nn.compact
     def __call__(self, peptides: jax.Array, lengths: jax.Array | None = None, train: bool = False) -> jax.Array:
-        time = peptides.shape[1]
-        if time > self.positions:
-            raise UserError(f"peptides of {time} amino acids do not fit positions={self.positions} of the model")
-        rows = AMINO_ACIDS * (self.positions if self.per_position else 1)
-        places = AMINO_ACIDS * jnp.arange(time, dtype=peptides.dtype) if self.per_position else 0
-        x = nn.Embed(rows, self.embedding, dtype=self.dtype, name="embedding")(peptides + places)
+        pairs = by_place(peptides, self.positions)
+        rows = NUM_AMINO_ACIDS * (self.positions if self.per_position else 1)
+        table = nn.Embed(rows, self.embedding, dtype=self.dtype, name="embedding")
+        x = table(pairs if self.per_position else peptides)
         x, _ = self._stack(bidirectional=self.bidirectional, name="recurrence")(x, lengths=lengths, train=train)
         x = nn.Dropout(self.dropout_rate, deterministic=not train, name="dropout")(
             summarize(x, lengths, self.bidirectional)
         )
         return nn.Dense(self.num_classes, dtype=at_least_float32(self.dtype), name="logits")(x)
+
+
+def by_place(peptides: jax.Array, positions: int) -> jax.Array:
+    """The number of each pair of place and amino acid, `[batch, time]`: below 20 · positions.
+
+    Raises `UserError` where peptides have more places than that.
+    """
+    time = peptides.shape[1]
+    if time > positions:
+        raise UserError(f"peptides of {time} amino acids need --config.model.positions={time}, not {positions}")
+    return peptides + NUM_AMINO_ACIDS * jnp.arange(time, dtype=peptides.dtype)

@@ -11,15 +11,18 @@ from jax import numpy as jnp
 from canon.errors import UserError
 from canon.layers.precision import at_least_float32
 from canon.models.image_classifier import check_common
-from canon.models.peptide_classifier import AMINO_ACIDS
+from canon.models.peptide_classifier import NUM_AMINO_ACIDS, by_place
 
 
 class PeptideMatrix(nn.Module):
     """Amino acids `[batch, time]` int32, 0 to 19, and lengths `[batch]` to `[batch, num_classes]`: a sum of scores.
 
+    Peptides of each length have a matrix and a bias of their own, so that every place has its meaning: the last one is
+    an anchor, whichever it is.
+
     Attributes:
       num_classes: outputs.
-      positions: places that there are, counted from the first.
+      positions: places that there are, at least as many as the longest peptide has amino acids.
       dropout_rate: share of the scores that training sets to zero.
       dtype: of the computation; the outputs have float32 at the least.
     """
@@ -37,13 +40,14 @@ class PeptideMatrix(nn.Module):
 
     @nn.compact
     def __call__(self, peptides: jax.Array, lengths: jax.Array | None = None, train: bool = False) -> jax.Array:
-        time = peptides.shape[1]
-        if time > self.positions:
-            raise UserError(f"peptides of {time} amino acids do not fit positions={self.positions} of the model")
-        dtype = at_least_float32(self.dtype)
-        table = nn.Embed(AMINO_ACIDS * self.positions, self.num_classes, dtype=dtype, name="scores")
-        scores = table(peptides + AMINO_ACIDS * jnp.arange(time, dtype=peptides.dtype))
+        pairs, time = by_place(peptides, self.positions), peptides.shape[1]
+        if lengths is None:
+            lengths = jnp.full(len(peptides), time, peptides.dtype)
+        of_length = (lengths - 1)[:, None].astype(peptides.dtype)
+        dtype, one = at_least_float32(self.dtype), NUM_AMINO_ACIDS * self.positions
+        table = nn.Embed(one * self.positions, self.num_classes, dtype=dtype, name="scores")
+        scores = table(pairs + one * of_length)
         scores = nn.Dropout(self.dropout_rate, deterministic=not train, name="dropout")(scores)
-        if lengths is not None:
-            scores = jnp.where((jnp.arange(time) < lengths[:, None])[..., None], scores, jnp.zeros((), dtype))
-        return scores.sum(axis=1) + self.param("bias", nn.initializers.zeros, (self.num_classes,)).astype(dtype)
+        scores = jnp.where((jnp.arange(time) < lengths[:, None])[..., None], scores, jnp.zeros((), dtype))
+        bias = self.param("bias", nn.initializers.zeros, (self.positions, self.num_classes), jnp.float32)
+        return scores.sum(axis=1) + bias[of_length[:, 0]].astype(dtype)

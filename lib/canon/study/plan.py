@@ -19,7 +19,7 @@ from canon.losses import LOSSES
 from canon.models import MODELS
 from canon.optimizers import OPTIMIZERS
 from canon.schedules import SCHEDULES
-from canon.training import captioning_workload, language_model, peptide_workload, translation_workload
+from canon.training import measures
 from canon.training.result import STEPS_TO_TARGET
 
 # The sections that name an entry of a catalog: the catalog, and the arguments that the program gives, not the config.
@@ -35,19 +35,6 @@ RUN_FIELDS = ("task", *NAMED_SECTIONS, "data", "augment", "train", "parallel")
 
 RECORDED = ("batch/", "first/")
 """What the names of recorded metrics begin with: those of the last line, and of the first."""
-
-_DERIVED = {
-    "captioning": ("perplexity",),
-    "language_model": language_model.DERIVED,
-    "translation": ("perplexity",),
-}
-
-_MEASURED = {
-    "captioning": tuple(captioning_workload.WORST),
-    "peptide_binding": tuple(peptide_workload.WORST),
-    "translation": tuple(translation_workload.WORST),
-}
-"""Of a task, what only splits that are held out are measured by."""
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
 
@@ -234,19 +221,13 @@ def runs(config: ConfigDict, workdir: Path) -> list[Run]:
     return [Run(arm, seed, workdir / arm / f"seed-{seed}") for seed in range(config.seeds) for arm in config.arms]
 
 
-def metric_names(config: ConfigDict) -> tuple[str, ...]:
-    """What is measured over a split that is held out, by name."""
-    return ("error", "loss", *_DERIVED.get(config.task, ()), *_MEASURED.get(config.task, ()))
-
-
 def check_claims(config: ConfigDict) -> None:
     """Raises `UserError` unless every claim, and the figure, speaks of arms and metrics that exist."""
     splits = ["train"] + ["test"] * bool(config.data.test_split)
     held_out = config.data.validation_examples or config.data.folds
     if config.data.validation_split or (held_out and not config.candidates):  # runs get back what trials miss
         splits.append("validation")
-    missing = {f"train/{name}" for name in _MEASURED.get(config.task, ())}
-    metrics = [m for split in splits for name in metric_names(config) if (m := f"{split}/{name}") not in missing]
+    metrics = [f"{split}/{name}" for split in splits for name in measures.names(config.task, split)]
     metrics += [STEPS_TO_TARGET] * bool(config.train.target_error)
     template = canon_config.claim(statement="", higher="", lower="")
     for name, claim in config.claims.items():
@@ -274,7 +255,7 @@ def check_claims(config: ConfigDict) -> None:
         for arm in panel:
             if arm not in config.arms:
                 raise UserError(f"config.figure.panels: no arm is called {arm!r}{did_you_mean(arm, config.arms)}")
-    drawable = metric_names(config)
+    drawable = measures.names(config.task, "test")
     if config.figure.metric not in drawable:
         raise UserError(f"config.figure.metric must be one of {', '.join(drawable)}, not {config.figure.metric!r}")
     if not 0 < config.figure.error_limit <= 100:

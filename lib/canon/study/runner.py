@@ -110,8 +110,12 @@ def run(
         if result is None:
             program = build(run)
             seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
+            if program.checksums:
+                for other in runs:  # all seeds of an arm learn the same
+                    if other.arm == run.arm and (other.directory / workdir.TEXT_FILE).exists():
+                        workdir.check_text(other.directory, program.vocabularies, program.checksums)
             workdir.write_run_config(run.directory, run.arm, seed, program.config)
-            if program.vocabularies:
+            if program.checksums:
                 workdir.keep_text(run.directory, program.vocabularies, program.checksums)
             result = loop.train(program, seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)

@@ -18,6 +18,7 @@ from ml_collections import ConfigDict
 from canon.errors import UserError
 from canon.study import plan
 from canon.study.plan import Run
+from canon.training import measures
 from canon.training.result import DIVERGED, STEPS_TO_TARGET, read_result
 
 TRIALS_FOLDER = "trials"
@@ -63,9 +64,8 @@ def check(config: ConfigDict) -> None:
         raise UserError("config.data.folds does not go with config.candidates; set config.selection.folds")
     folds, metric = config.selection.folds, config.selection.metric
     # How far and how fast a network trains can be what is compared; then nothing has to be held out.
-    names = plan.metric_names(config)
-    of_training = (*(f"train/{name}" for name in names), STEPS_TO_TARGET)
-    allowed = (*(f"validation/{name}" for name in names), *of_training)
+    of_training = (*(f"train/{name}" for name in measures.names(config.task, "train")), STEPS_TO_TARGET)
+    allowed = (*(f"validation/{name}" for name in measures.names(config.task, "validation")), *of_training)
     if folds < 0 or folds == 1:
         raise UserError(f"config.selection.folds must be 0, or 2 or more, not {folds}")
     held_out = config.data.validation_examples or config.data.validation_split
@@ -80,7 +80,7 @@ def check(config: ConfigDict) -> None:
             "leave one of them"
         )
     if folds and config.task != "classification":
-        raise UserError("config.selection.folds is for images; use config.data.validation_split")
+        raise UserError("config.selection.folds is for images to classify; use config.data.validation_split")
     if metric not in allowed:
         raise UserError(f"config.selection.metric must be one of {', '.join(allowed)}, not {metric!r}")
     if metric == STEPS_TO_TARGET and not config.train.target_error:
@@ -141,14 +141,15 @@ def choose(config: ConfigDict, workdir: Path, arm: str) -> Choice:
     """What the trials of an arm say so far. Of candidates that are equally good the first is taken."""
     scores: dict[str, list[float]] = {candidate: [] for candidate in config.candidates}
     planned = trials(config, workdir, arm)
+    sign = -1 if measures.larger_is_better(config.task, config.selection.metric) else 1
     for trial in planned:
         result = read_result(trial.directory)
         if result is not None:
-            score = math.inf if result.status == DIVERGED else result.metrics[config.selection.metric]
+            score = sign * math.inf if result.status == DIVERGED else result.metrics[config.selection.metric]
             scores[trial.candidate].append(score)
     if sum(map(len, scores.values())) < len(planned):
         return Choice(None, scores)
-    return Choice(min(scores, key=lambda name: np.mean(scores[name])), scores)
+    return Choice(min(scores, key=lambda name: sign * np.mean(scores[name])), scores)
 
 
 def _with(config: ConfigDict, arm: ConfigDict, candidate: str) -> ConfigDict:

@@ -19,6 +19,7 @@ from ml_collections import ConfigDict
 
 from canon import config as canon_config
 from canon import files
+from canon.data.words import SPECIAL
 from canon.errors import UserError
 from canon.study import plan
 
@@ -150,7 +151,8 @@ def keep_text(directory: Path, vocabularies: Vocabularies, checksums: Mapping[st
 def check_text(directory: Path, vocabularies: Vocabularies, checksums: Mapping[str, int]) -> None:
     """Raises `UserError` where a run in `directory` learned another text."""
     kept, its_checksums = _read_text(directory)
-    changed = [split for split in its_checksums if its_checksums[split] != checksums.get(split)]
+    every = sorted(its_checksums.keys() | checksums.keys())
+    changed = [split for split in every if its_checksums.get(split) != checksums.get(split)]
     if kept != vocabularies or changed:
         which = f"the {changed[0]} text is" if changed else "its vocabulary is"
         raise UserError(
@@ -175,8 +177,11 @@ def _read_text(directory: Path) -> tuple[Vocabularies, dict[str, int]]:
         content = json.loads(path.read_text())
         checksums = dict(content.pop(_CHECKSUMS))
         for name, tokens in content.items():
-            if not all(isinstance(t, str) and t for t in tokens) or len(tokens) != len(set(tokens)):
+            is_list = isinstance(tokens, list) and all(isinstance(t, str) and t for t in tokens)
+            if not is_list or len(tokens) != len(set(tokens)):
                 raise ValueError("a vocabulary names each of its tokens once")
+            if name != "characters" and tuple(tokens[: len(SPECIAL)]) != SPECIAL:
+                raise ValueError(f"a vocabulary of words begins with {', '.join(SPECIAL)}")
             if name == "characters" and (tokens != sorted(tokens) or max(map(len, tokens)) > 1):
                 raise ValueError("not characters in their order")
         return {name: tuple(tokens) for name, tokens in content.items()}, checksums

@@ -14,17 +14,11 @@ from canon.data.pipeline import Batch
 from canon.data.words import BOS, EOS
 from canon.errors import UserError
 from canon.generation import decoding
-from canon.training import image_workload
+from canon.training import image_workload, workload
 from canon.training.perplexity import perplexity
 from canon.training.sequence_to_sequence import SequenceToSequence
 from canon.training.task import Variables
 from canon.training.workload import Workload
-
-WORST = {"sequence_error": 1.0}
-"""What is measured of a split, and what it is of a network that predicts nothing.
-
-The share of images of which the name, as the network writes it by itself, is not right to the letter.
-"""
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -36,8 +30,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     models.check_kind(config.model.name, "caption")
     if watch_activity:
         raise UserError("train.watch=activity is for networks from images to classes; gradients can be watched of any")
-    if config.loss.name != "softmax_cross_entropy":
-        raise UserError(f"of captions the loss is softmax_cross_entropy, not {config.loss.name}")
+    workload.check_cross_entropy(config, "captions")
     if config.data.evaluation_crops != 1 or config.augment.mixup:
         raise UserError("captions go with one crop of an image, data.evaluation_crops=1, and with augment.mixup=0")
     written = captions.create(config.data.source)
@@ -54,14 +47,14 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
 
     prepared = jax.jit(lambda batch: preprocess(batch, None))
 
-    def measure(variables: Variables, split: str) -> dict[str, float]:
+    def measure(variables: Variables, split: str, batch_size: int) -> dict[str, float]:
         pipeline, wrong = images.pipelines[split], 0
         most = written.targets.shape[1]
-        for batch in pipeline.evaluation_batches(min(config.train.evaluation_batch_size, pipeline.size)):
+        for batch in pipeline.evaluation_batches(batch_size):
             seen = prepared(batch)
-            tokens, _ = decoding.greedy(model, variables, (seen["image"],), BOS, EOS, most)
+            answers, _ = decoding.decode(model, variables, (seen["image"],), BOS, EOS, most, config.train.beams)
             counted = np.asarray(seen["mask"]) > 0
-            differs = (np.asarray(tokens) != np.asarray(seen["targets"])) & counted
+            differs = (np.asarray(answers)[:, 0] != np.asarray(seen["targets"])) & counted
             wrong += int(differs.any(axis=1).sum())
         return {"sequence_error": wrong / pipeline.size}
 
@@ -71,5 +64,4 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         preprocess=preprocess,
         derive=perplexity,
         measure=measure,
-        worst=WORST,
     )

@@ -15,9 +15,6 @@ from canon.training.task import CARRY
 
 Variables = Any
 
-DERIVED = ("perplexity", "bits_per_character")
-"""The metrics that follow from the mean loss in nats: e to its power, and it in units of ln 2."""
-
 
 def derive(values: dict[str, float]) -> dict[str, float]:
     """Perplexity and bits per character for every loss among the values: `test/perplexity` of `test/loss`."""

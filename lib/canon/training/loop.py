@@ -13,7 +13,7 @@ from typing import Protocol
 
 import jax
 
-from canon.training import environment
+from canon.training import environment, measures
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.program import Program
@@ -68,7 +68,8 @@ def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float
     values |= program.derive(values)
     if split != "train":
         variables = {"params": state.params, **state.model_state}
-        values |= {f"{split}/{name}": value for name, value in program.measure(variables, split).items()}
+        measured = program.measure(variables, split, batch_size)
+        values |= {f"{split}/{name}": value for name, value in measured.items()}
     return values
 
 
@@ -128,11 +129,13 @@ def _train(
         # A launch that was killed as it ended, at its target, has nothing left to train.
         ended = target and reached(read_metrics(directory), target)
         batches = program.pipelines["train"].batches(seed, first, first if ended else steps)
-        step = first
+        step, compiled = first, set()
         for step, batch in enumerate(batches, start=first + 1):
             state, metrics = program.train_step(state, batch)
             window.add(metrics)
-            if step == first + 1:
+            shapes = tuple(jax.numpy.shape(leaf) for leaf in jax.tree.leaves(batch))
+            if shapes not in compiled:  # each has a program of its own
+                compiled.add(shapes)
                 jax.block_until_ready(metrics)
                 compile_seconds = compile_seconds or seconds()
                 window.restart_clock(step)
@@ -156,7 +159,8 @@ def _train(
             if not_finite is not None:
                 lines = read_metrics(directory)
                 result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
-                worst = {f"{s}/{n}": v for s in program.pipelines if s != "train" for n, v in program.worst.items()}
+                of_task = measures.worst(program.config.task).items()
+                worst = {f"{s}/{name}": value for s in program.pipelines if s != "train" for name, value in of_task}
                 return replace(result, metrics=result.metrics | program.derive(result.metrics) | worst)
 
             stop = should_stop() and not last

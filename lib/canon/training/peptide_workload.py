@@ -16,23 +16,16 @@ from canon.data import peptides
 from canon.data.array_pipeline import ArrayPipeline
 from canon.data.peptides import BINDS_ABOVE, Peptides
 from canon.errors import UserError, did_you_mean
-from canon.training import workload
+from canon.training import measures, workload
 from canon.training.task import Classification, Variables
 from canon.training.workload import Workload
 
-WORST = {"auc": 0.5, "spearman": 0.0}
-"""What is measured of a split, and what it is of a network that predicts nothing.
-
-The area under the receiver operating characteristic of telling those that bind (below 500 nM) from others, and the
-rank correlation with the measured affinities.
-"""
-
 INPUTS = ("residues", "length")
 
-# What the section `data` has for peptides.
-_FIELDS = (
-    "source", "text", "protein", "examples", "train_split", "validation_split", "test_split", "data_dir", "placement",
-)  # fmt: skip
+# What the section `data` has for peptides, and for those from each source.
+_FIELDS = ("source", "train_split", "validation_split", "test_split")
+_OF_FILES = ("text", "protein")
+_OF_MADE = ("examples",)
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -42,10 +35,15 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
       UserError: something in the config does not exist or does not fit.
     """
     models.check_kind(config.model.name, "peptide")
-    workload.check_fields(config, _FIELDS, watch_activity, "peptides")
+    of = {peptides.MOTIF: _OF_MADE, peptides.FILE: _OF_FILES}
+    if config.data.source not in of:
+        nearest = did_you_mean(config.data.source, of)
+        raise UserError(f"no peptides are called {config.data.source!r}{nearest} (there are: {', '.join(of)})")
+    known = (*_FIELDS, *of[config.data.source])
+    workload.check_fields(config, known, watch_activity, f"peptides of the source {config.data.source}")
     if config.loss.name != "binary_cross_entropy":
         raise UserError(f"of peptides the loss is binary_cross_entropy, not {config.loss.name}")
-    splits = _read(FrozenConfigDict({name: config.data[name] for name in _FIELDS}))
+    splits = _read(FrozenConfigDict({name: config.data[name] for name in (*_FIELDS, *_OF_FILES, *_OF_MADE)}))
     pipelines = {
         name: ArrayPipeline(
             {"residues": p.residues, "length": p.lengths, "label": p.affinities[:, None]},
@@ -55,8 +53,8 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     }
     model = models.create(**config.model, num_classes=1)
 
-    def measure(variables: Variables, split: str) -> dict[str, float]:
-        outputs = predict(model, variables, pipelines[split], config.train.evaluation_batch_size)
+    def measure(variables: Variables, split: str, batch_size: int) -> dict[str, float]:
+        outputs = predict(model, variables, pipelines[split], batch_size)
         return agreement(outputs, splits[split].affinities)
 
     return Workload(
@@ -65,25 +63,17 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         preprocess=lambda batch, key: batch,
         checksums={name: p.checksum for name, p in splits.items()},
         measure=measure,
-        worst=WORST,
     )
 
 
 @functools.lru_cache(maxsize=4)
 def _read(data: FrozenConfigDict) -> dict[str, Peptides]:
     if data.source == peptides.MOTIF:
-        if data.examples < 10:
-            raise UserError(f"data.examples must be at least 10 of peptides that are made, not {data.examples}")
         every = peptides.make(data.examples)
-    elif data.source == peptides.FILE:
-        if not data.text:
-            raise UserError("name the table of measurements: --config.data.text=FILE, with mhc, sequence and meas")
+    elif data.text:
         every = peptides.read(Path(data.text), data.protein)
     else:
-        known = (peptides.MOTIF, peptides.FILE)
-        raise UserError(
-            f"no peptides are called {data.source!r}{did_you_mean(data.source, known)} (there are: {', '.join(known)})"
-        )
+        raise UserError("name the table of measurements: --config.data.text=FILE, with mhc, sequence and meas")
     splits = {name: peptides.split_of(every, split) for name, split in workload.splits(data).items()}
     for name, of_split in splits.items():
         binding = of_split.affinities > BINDS_ABOVE
@@ -109,16 +99,16 @@ def _outputs(model: nn.Module, variables: Variables, *given: jax.Array) -> jax.A
 
 def predict(model: nn.Module, variables: Variables, pipeline: ArrayPipeline, batch_size: int) -> np.ndarray:
     """The logit of every peptide, in their order: `[size]`."""
-    batches = pipeline.evaluation_batches(min(batch_size, pipeline.size))
+    batches = pipeline.evaluation_batches(batch_size)
     outputs = [_outputs(model, variables, *(batch[name] for name in INPUTS)) for batch in batches]
     return np.concatenate([np.asarray(o) for o in outputs])[: pipeline.size]
 
 
 def agreement(outputs: np.ndarray, affinities: np.ndarray) -> dict[str, float]:
-    """See `WORST`; where all outputs are alike they are the worst."""
+    """See `canon.training.measures.MEASURED`; where all outputs are alike they are the worst."""
     from sklearn.metrics import roc_auc_score  # an import of half a second
 
     if not np.isfinite(outputs).all() or np.ptp(outputs) == 0:
-        return dict(WORST)
+        return measures.worst("peptide_binding")
     auc = roc_auc_score(affinities > BINDS_ABOVE, outputs)
     return {"auc": float(auc), "spearman": float(stats.spearmanr(outputs, affinities).statistic)}

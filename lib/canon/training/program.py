@@ -9,6 +9,7 @@ from ml_collections import ConfigDict
 from canon import catalog, optimizers, schedules
 from canon.data.pipeline import Pipeline
 from canon.errors import UserError
+from canon.generation import decoding
 from canon.training import (
     captioning_workload,
     image_workload,
@@ -36,6 +37,10 @@ WORKLOADS = {
 """By `config.task`, what makes the part of a program that knows what the examples are."""
 
 
+DECODED = ("captioning", "translation")
+"""The tasks whose networks write sequences, which an evaluation decodes."""
+
+
 @dataclass(frozen=True)
 class Program:
     """What the loop runs.
@@ -48,7 +53,7 @@ class Program:
       train_step: compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
       views: by split, how often an evaluation sees each example, as so many crops.
-      vocabularies, checksums, derive, measure, worst: see `canon.training.workload.Workload`.
+      vocabularies, checksums, derive, measure: see `canon.training.workload.Workload`.
     """
 
     config: ConfigDict
@@ -61,8 +66,7 @@ class Program:
     vocabularies: Mapping[str, tuple[str, ...]]
     checksums: Mapping[str, int]
     derive: Callable[[dict[str, float]], dict[str, float]]
-    measure: Callable[[Variables, str], dict[str, float]]
-    worst: Mapping[str, float]
+    measure: Callable[[Variables, str, int], dict[str, float]]
 
     def evaluation_batch_size(self, split: str) -> int:
         """Examples in a batch of an evaluation: `train.evaluation_batch_size`, in which every crop of an image counts.
@@ -92,10 +96,13 @@ WATCHED = ("activity", "gradients")
 _MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
-def _check(train: ConfigDict) -> None:
+def _check(train: ConfigDict, task: str) -> None:
     for name in ("batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every", "evaluation_batch_size"):
         if train[name] < 1:
             raise UserError(f"train.{name} must be at least 1, not {train[name]}")
+    most_beams = decoding.MOST_BEAMS if task in DECODED else 1
+    if not 1 <= train.beams <= most_beams:
+        raise UserError(f"train.beams must be from 1 to {most_beams} for the task {task}, not {train.beams}")
     if not 0 <= train.target_error < 1:
         raise UserError(f"train.target_error must be at least 0 and below 1, not {train.target_error}")
     if train.give_up_after < 0 or (train.give_up_after and not (train.target_error and train.stop_at_target)):
@@ -113,7 +120,7 @@ def build(config: ConfigDict) -> Program:
     Raises:
       UserError: something in the config does not exist or does not fit; the message says what.
     """
-    _check(config.train)
+    _check(config.train, config.task)
     watch = [word.strip() for word in config.train.watch.split(",") if word.strip()]
     if unknown := set(watch) - set(WATCHED):
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
@@ -145,5 +152,4 @@ def build(config: ConfigDict) -> Program:
         checksums=workload.checksums,
         derive=workload.derive,
         measure=workload.measure,
-        worst=workload.worst,
     )

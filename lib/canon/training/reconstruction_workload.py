@@ -45,7 +45,8 @@ def missed_share(outputs: jax.Array, images: jax.Array) -> jax.Array:
     """Σ (y − x)² / Σ x² of each reconstruction y of an image x, `[batch, values]` both: `[batch]`.
 
     Of images from which the mean image was taken it is the share of what is particular to an image that is missed: 0 is
-    perfect, and 1 is as good as no answer at all. Where it is not finite it is 1.
+    perfect, and 1 is as good as no answer at all; what is worse than that, or not finite, is 1 too.
     """
-    missed = jnp.square(outputs - images).sum(axis=-1) / jnp.square(images).sum(axis=-1)
-    return jnp.where(jnp.isfinite(missed), missed, 1.0)
+    missed, there = jnp.square(outputs - images).sum(axis=-1), jnp.square(images).sum(axis=-1)
+    share = jnp.where(missed < there, missed / jnp.where(there > 0, there, 1.0), 1.0)
+    return jnp.where(missed == 0, 0.0, share)

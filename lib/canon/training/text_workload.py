@@ -10,7 +10,6 @@ from ml_collections import ConfigDict, FrozenConfigDict
 from canon import losses, models
 from canon.data import text, text_pipeline
 from canon.data.text import Vocabulary
-from canon.errors import UserError
 from canon.training import language_model, workload
 from canon.training.language_model import LanguageModel
 from canon.training.workload import Workload
@@ -30,11 +29,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     models.check_kind(config.model.name, "text")
     workload.check_fields(config, _FIELDS, watch_activity, "texts")
-    if config.loss.name != "softmax_cross_entropy" or config.loss.label_smoothing:
-        raise UserError(
-            "a language model's loss is the softmax_cross_entropy without label_smoothing, of which perplexity and "
-            f"bits are made; not {config.loss.name} with label_smoothing={config.loss.get('label_smoothing', 0)}"
-        )
+    workload.check_cross_entropy(config, "texts")
     data, batch_size = config.data, config.train.batch_size
     vocabulary, tokens = _read(FrozenConfigDict({name: data[name] for name in _FIELDS}))
     model = models.create(**config.model, num_classes=len(vocabulary))

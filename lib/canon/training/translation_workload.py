@@ -12,7 +12,7 @@ from canon import losses, models
 from canon.data import pair_pipeline, pairs
 from canon.data.pair_pipeline import PairPipeline
 from canon.data.pairs import Pairs
-from canon.data.words import BOS, EOS, WordVocabulary
+from canon.data.words import BOS, EOS, SPECIAL, WordVocabulary
 from canon.errors import UserError
 from canon.generation import decoding
 from canon.training import workload
@@ -20,18 +20,16 @@ from canon.training.perplexity import perplexity
 from canon.training.sequence_to_sequence import SequenceToSequence
 from canon.training.workload import Workload
 
-WORST = {"bleu": 0.0}
-"""What is measured of a split, and what it is of a network that predicts nothing: BLEU from 0 to 100."""
-
 INPUTS = ("source", "length")
 """What of a batch the model is given besides the target."""
 
-# What the section `data` has for pairs.
+# What the section `data` has for pairs, and for those from each source.
 _FIELDS = (
-    "source", "data_dir", "train_split", "validation_split", "test_split", "placement", "length", "examples",
-    "source_language", "target_language", "reverse_source", "training_pairs", "copied_targets", "autoencoded_sources",
-    "least_count", "longest", "bucket",
+    "source", "train_split", "validation_split", "test_split", "reverse_source", "training_pairs", "copied_targets",
+    "autoencoded_sources", "least_count", "bucket",
 )  # fmt: skip
+_OF_FILES = ("data_dir", "source_language", "target_language", "longest")
+_OF_MADE = ("length", "examples")
 
 
 def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
@@ -41,20 +39,21 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
       UserError: something in the config does not exist or does not fit.
     """
     models.check_kind(config.model.name, "translation")
-    workload.check_fields(config, _FIELDS, watch_activity, "pairs of sentences")
-    if config.loss.name != "softmax_cross_entropy":
-        raise UserError(f"of pairs of sentences the loss is softmax_cross_entropy, not {config.loss.name}")
-    if config.train.beams < 1:
-        raise UserError(f"train.beams must be at least 1, not {config.train.beams}")
     data = config.data
-    read = _read(FrozenConfigDict({name: data[name] for name in _FIELDS}))
-    source, target = _vocabularies(read["train"], data.least_count)
+    from_files = data.source == pairs.FILES
+    of = "pairs of sentences from files" if from_files else "pairs of sentences that are made"
+    workload.check_fields(config, _FIELDS + (_OF_FILES if from_files else _OF_MADE), watch_activity, of)
+    workload.check_cross_entropy(config, of)
+    read = _read(FrozenConfigDict({name: data[name] for name in (*_FIELDS, *_OF_FILES, *_OF_MADE)}))
+    source, target = _vocabularies(read["train"], data)
+    most = most_tokens(data)
+    read["train"] = pairs.augment(read["train"], data.copied_targets, data.autoencoded_sources)
     model = models.create(**config.model, num_classes=len(target), num_source_classes=len(source))
     pipelines = {
         split: pair_pipeline.create(
             [source.encode(sentence) for sentence in of_split.sources],
             [target.encode(sentence) for sentence in of_split.targets],
-            config.train.batch_size,
+            config.train.batch_size if split == "train" else 1,
             data.bucket,
             data.reverse_source,
         )
@@ -62,10 +61,8 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     }
     loss = losses.create(**config.loss, num_classes=len(target))
 
-    def measure(variables: Any, split: str) -> dict[str, float]:
-        answers = translate(
-            model, variables, pipelines[split], config.train.evaluation_batch_size, target, config.train.beams
-        )
+    def measure(variables: Any, split: str, batch_size: int) -> dict[str, float]:
+        answers = translate(model, variables, pipelines[split], batch_size, target, most, config.train.beams)
         return {"bleu": bleu(answers, read[split].targets)}
 
     return Workload(
@@ -76,56 +73,66 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         checksums={split: of_split.checksum for split, of_split in read.items()},
         derive=perplexity,
         measure=measure,
-        worst=WORST,
     )
 
 
-@functools.lru_cache(maxsize=4)
+def most_tokens(data: ConfigDict) -> int:
+    """Of an answer at most, its end among them."""
+    return (data.longest if data.source == pairs.FILES else data.length) + 1
+
+
 def _read(data: FrozenConfigDict) -> dict[str, Pairs]:
-    """Every split, that to train with augmented."""
-    read = {name: _split(data, name, split) for name, split in workload.splits(data).items()}
-    read["train"] = pairs.augment(read["train"], data.copied_targets, data.autoencoded_sources)
-    return read
+    return {name: _split(data, name, split) for name, split in workload.splits(data).items()}
 
 
+@functools.lru_cache(maxsize=8)
 def _split(data: FrozenConfigDict, name: str, split: str) -> Pairs:
-    if min(data.training_pairs, data.examples - 1) < 0:
-        raise UserError(
-            f"data.training_pairs must be at least 0 and data.examples at least 1, not {data.training_pairs} "
-            f"and {data.examples}"
-        )
+    wanted = data.training_pairs if name == "train" else 0
+    if data.training_pairs < 0:
+        raise UserError(f"data.training_pairs must be at least 0, not {data.training_pairs}")
     if data.source != pairs.FILES:
-        number = (data.training_pairs or pairs.TRAINING_PAIRS) if name == "train" else data.examples
-        if number > pairs.TRAINING_PAIRS:
-            raise UserError(f"of pairs that are made there are at most {pairs.TRAINING_PAIRS:,}, not {number:,}")
-        return pairs.make(data.source, split, data.length, number)
+        return pairs.make(data.source, split, data.length, (wanted or pairs.MOST) if name == "train" else data.examples)
     if not data.data_dir:
         raise UserError(
             "name the folder with the files SPLIT.LANGUAGE: --config.data.data_dir=DIR (for Multi30k: train.en, "
             "train.de and so on, from data/task1/raw of github.com/multi30k/dataset)"
         )
+    if not 1 <= data.longest <= pairs.LONGEST:
+        raise UserError(f"data.longest must be from 1 to {pairs.LONGEST:,}, not {data.longest}")
     read = pairs.read(Path(data.data_dir), split, data.source_language, data.target_language, data.longest)
-    return read.first(data.training_pairs) if name == "train" and data.training_pairs else read
+    if wanted > len(read):
+        raise UserError(f"data.training_pairs must be at most the {len(read):,} that there are, not {wanted:,}")
+    return read.first(wanted) if wanted else read
 
 
-def _vocabularies(train: Pairs, least_count: int) -> tuple[WordVocabulary, WordVocabulary]:
-    return WordVocabulary.of(train.sources, least_count), WordVocabulary.of(train.targets, least_count)
+def _vocabularies(train: Pairs, data: ConfigDict) -> tuple[WordVocabulary, WordVocabulary]:
+    """The words of sources and of targets, counted before any of them are used once more."""
+    if data.least_count < 1:
+        raise UserError(f"data.least_count must be at least 1, not {data.least_count}")
+    source, target = (WordVocabulary.of(sentences, data.least_count) for sentences in (train.sources, train.targets))
+    if min(len(source), len(target)) == len(SPECIAL):
+        raise UserError(f"training sees no word data.least_count={data.least_count} times; give a smaller one")
+    return (
+        source + target if data.copied_targets else source,
+        target + source if data.autoencoded_sources else target,
+    )
 
 
 def translate(
-    model: Any, variables: Any, pipeline: PairPipeline, batch_size: int, vocabulary: WordVocabulary, beams: int
+    model: Any,
+    variables: Any,
+    pipeline: PairPipeline,
+    batch_size: int,
+    vocabulary: WordVocabulary,
+    most: int,
+    beams: int,
 ) -> list[list[str]]:
-    """What the network makes of every source, in words, in the order of the pairs."""
-    most = max(bucket.arrays["tokens"].shape[1] for bucket in pipeline.buckets)
+    """What the network makes of every source, in words, in the order of the pairs; `most`: see `most_tokens`."""
     answers: list[list[str]] = [[]] * pipeline.size
-    for numbers, batch in pipeline.numbered_batches(min(batch_size, pipeline.size)):
+    for numbers, batch in pipeline.numbered_batches(batch_size):
         given = tuple(batch[name] for name in INPUTS)
-        if beams == 1:
-            tokens, _ = decoding.greedy(model, variables, given, BOS, EOS, most)
-        else:
-            found, _ = decoding.beam_search(model, variables, given, BOS, EOS, most, beams)
-            tokens = found[:, 0]
-        for number, answer in zip(numbers, np.asarray(tokens), strict=False):  # what fills the batch up has no number
+        found, _ = decoding.decode(model, variables, given, BOS, EOS, most, beams)
+        for number, answer in zip(numbers, np.asarray(found)[:, 0], strict=False):  # what fills a batch has no number
             answers[number] = vocabulary.decode(answer)
     return answers
 

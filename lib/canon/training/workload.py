@@ -24,8 +24,7 @@ class Workload:
       vocabularies: of texts, by name: what their tokens mean, in the order of their numbers.
       checksums: of each split of a text, by which another one is told.
       derive: from recorded values, by name, to others that follow from them.
-      measure: (variables, split) -> what is no mean over examples, such as BLEU, of a split that was held out.
-      worst: of each such measure, the value of a network that predicts nothing.
+      measure: (variables, split, batch_size) -> `canon.training.measures.MEASURED` of a split that was held out.
     """
 
     task: Task
@@ -35,8 +34,7 @@ class Workload:
     vocabularies: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     checksums: Mapping[str, int] = field(default_factory=dict)
     derive: Callable[[dict[str, float]], dict[str, float]] = lambda values: {}
-    measure: Callable[[Variables, str], dict[str, float]] = lambda variables, split: {}
-    worst: Mapping[str, float] = field(default_factory=dict)
+    measure: Callable[[Variables, str, int], dict[str, float]] = lambda variables, split, batch_size: {}
 
 
 def splits(data: ConfigDict) -> dict[str, str]:
@@ -66,3 +64,13 @@ def check_fields(config: ConfigDict, known: Collection[str], watch_activity: boo
     for name, usual in default().augment.items():
         if config.augment[name] != usual:
             raise UserError(f"augment.{name} means nothing to {of}; leave it at {usual!r}")
+
+
+def check_cross_entropy(config: ConfigDict, of: str) -> None:
+    """Raises `UserError` unless the loss is the one of which perplexity and bits are made."""
+    smoothing = config.loss.get("label_smoothing", 0)
+    if config.loss.name != "softmax_cross_entropy" or smoothing:
+        raise UserError(
+            f"the loss of {of} is softmax_cross_entropy without label_smoothing, of which perplexity is made; not "
+            f"{config.loss.name} with label_smoothing={smoothing}"
+        )
