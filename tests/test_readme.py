@@ -24,6 +24,14 @@ def test_a_model_is_used_in_ten_lines():
     assert jax.tree.structure(names["updates"]["batch_stats"]) == jax.tree.structure(names["variables"]["batch_stats"])
 
 
+def test_a_translator_is_used_in_ten_lines():
+    code = next(block for block in BLOCKS if "beam_search" in block)
+    names = {}
+    exec(code, names)
+    assert names["logits"].shape == (2, 3, 8)
+    assert names["answers"].shape == (2, 3, 5)
+
+
 def test_an_experiment_is_written_in_twenty_lines(tmp_path):
     code = next(block for block in BLOCKS if "get_config" in block)
     assert len([line for line in code.splitlines() if line]) <= 22

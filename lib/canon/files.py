@@ -20,11 +20,15 @@ def read_text(path: Path, advice: str = "") -> str:
       UserError: it cannot be read, is not UTF-8, or is empty.
     """
     try:
-        text = path.read_bytes().decode("utf-8")
+        content = path.read_bytes()
+        text = content.decode("utf-8")
     except OSError as error:
         raise UserError(f"{path} cannot be read: {error.strerror}{'; ' * bool(advice)}{advice}") from error
     except UnicodeDecodeError as error:
-        raise UserError(f"{path} is not UTF-8: byte {error.start} is {error.object[error.start]:#04x}") from error
+        line = content.count(b"\n", 0, error.start) + 1
+        raise UserError(
+            f"{path} is not UTF-8: byte {error.start}, in line {line}, is {content[error.start]:#04x}"
+        ) from error
     text = text.removeprefix("\ufeff").replace("\r\n", "\n")
     if not text.strip():
         raise UserError(f"{path} is empty")

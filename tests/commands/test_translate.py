@@ -101,7 +101,7 @@ def test_a_source_is_read_as_the_run_reads_it(trained, capsys, monkeypatch):
     [
         ([""], "sentence 1 is empty"),
         (["n1", "  "], "sentence 2 is empty"),
-        (["x y"], "sentence 1 has no word that the model knows, such as"),
+        (["x y"], "sentence 1 has no word that the model knows; among"),
         (["n1 n2 n3 n4 n5 n6 n7"], "sentence 1 has 7 words and signs; the model reads 6 at most"),
         (["n1", "--beams=0"], "--beams must be from 1 to 1,000, not 0"),
         (["n1", "--length_penalty=-1"], "--length_penalty must be from 0 to 10, not -1.0"),

@@ -30,12 +30,15 @@ def test_a_line_ends_at_a_new_line_only(tmp_path):
 @pytest.mark.parametrize(
     ("lines", "says"),
     [
-        ({"en": "a\nb\n", "de": "a\n"}, r"no translations of each other: they have 2 and 1 lines"),
+        ({"en": "a\nb\n", "de": "a\n"}, r"have 2 and 1 lines; line n of one is to be the translation"),
         ({"en": "a\n\nb\n", "de": "a\nb\nc\n"}, r"train.en has nothing in line 2"),
         ({"en": "a\n", "de": " \nb\n"}, r"train.de has nothing in line 1"),
-        ({"en": "a\nb b b b b b b b b b\n", "de": "a\nb\n"}, "train.en has 10 words and signs in line 2.*longest=9"),
-        ({"en": b"a\n\xff\n", "de": "a\nb\n"}, "train.en is not UTF-8: byte 2 is 0xff"),
-        ({"en": "a\n"}, "train.de cannot be read: No such file.*data_dir"),
+        (
+            {"en": "a\nb b b b b b b b b b\n", "de": "a\nb\n"},
+            "train.en has 10 words and signs in line 2: raise --config.data.longest=9",
+        ),
+        ({"en": b"a\n\xff\n", "de": "a\nb\n"}, "train.en is not UTF-8: byte 2, in line 2, is 0xff"),
+        ({"en": "a\n"}, "train.de cannot be read: No such file.*data.data_dir.*data.target_language"),
         ({"en": "", "de": ""}, "train.en is empty"),
         ({"en": "a\rb\n", "de": "a\n"}, "train.en has a carriage return within line 1"),
     ],
@@ -99,3 +102,8 @@ def test_lengths_are_each_as_likely():
     counts = np.bincount(lengths)[5:]
     assert len(counts) == 6
     assert (np.abs(counts - 1_000) < 150).all()
+
+
+def test_a_language_is_not_translated_into_itself(tmp_path):
+    with pytest.raises(UserError, match="data.source_language and data.target_language are both 'en'"):
+        pairs.read(tmp_path, "train", "en", "en", longest=9)

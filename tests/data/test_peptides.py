@@ -36,7 +36,7 @@ def test_what_was_measured_twice_counts_once(tmp_path):
 @pytest.mark.parametrize(
     ("content", "says"),
     [
-        ("sequence\tmhc\n", "lacks the column meas: its first line names sequence, mhc"),
+        ("sequence\tmhc\n", "lacks the column meas: its first line, with tabs between columns, names sequence"),
         (HEADER + "human\tHLA-A*02:01\t9\tACD\n", "has 4 cells in line 2, and 5 in its first"),
         (HEADER + LINE.format("ACD", 5) + LINE.format("AXD", 5), "'AXD' in line 3 is not of the 20 amino acids"),
         (HEADER + LINE.format("", 5), "'' in line 2 is not of the 20 amino acids"),
@@ -44,7 +44,7 @@ def test_what_was_measured_twice_counts_once(tmp_path):
         (HEADER + LINE.format("ACD", 0), "the measurement '0' in line 2 is not a number above 0"),
         (HEADER + LINE.format("ACD", "nan"), "the measurement 'nan' in line 2"),
         (HEADER + "human\tHLA-A*02:02\t9\tACD\t4\n", r"no measurement of 'HLA-A\*02:01'; did you mean HLA-A\*02:02\?"),
-        (b"\xff\xfe", "is not UTF-8: byte 0 is 0xff"),
+        (b"\xff\xfe", "is not UTF-8: byte 0, in line 1, is 0xff"),
         (HEADER, "has no measurements after its first line"),
         (HEADER + LINE.format("ACD", "1_000"), "the measurement '1_000' in line 2"),
         (HEADER.replace("\n", "\r"), "has a carriage return within line 1"),

@@ -42,7 +42,12 @@ def test_pythons_source_is_a_million_plain_characters():
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [(b"", "is empty"), (b" \n\n", "is empty"), (b"ab\xff", "is not UTF-8: byte 2 is 0xff"), (None, "cannot be read")],
+    [
+        (b"", "is empty"),
+        (b" \n\n", "is empty"),
+        (b"ab\xff", "is not UTF-8: byte 2, in line 1, is 0xff"),
+        (None, "cannot be read"),
+    ],
 )
 def test_what_is_no_text_is_said(content, message, tmp_path):
     path = tmp_path / "text.txt"

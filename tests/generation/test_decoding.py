@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from canon import models
+from canon.errors import UserError
 from canon.generation import decoding
 
 BOS, EOS = 1, 2
@@ -156,3 +157,18 @@ def test_every_model_that_writes_can_be_decoded_and_its_companions_change_nothin
     chosen = np.take_along_axis(logits, np.asarray(greedy)[..., None], -1)[..., 0] - np.log(np.exp(logits).sum(-1))
     counted = np.cumsum(np.asarray(greedy) == EOS, axis=1) - (np.asarray(greedy) == EOS) == 0
     np.testing.assert_allclose(score, (chosen * counted).sum(axis=1), rtol=1e-4)
+
+
+@pytest.mark.parametrize(("most", "beams"), [(0, 1), (3, 0)])
+def test_sizes_below_one_are_refused(most, beams, random):
+    with pytest.raises(UserError, match=f"at least 1, not {most} and {beams}"):
+        decoding.beam_search(Markov(), {}, (tables(random),), BOS, EOS, most, beams=beams)
+
+
+def test_one_beam_is_greedy_with_the_penalty_that_beams_have(random):
+    t = tables(random, batch=6)
+    tokens, scores = decoding.decode(Markov(), {}, (t,), BOS, EOS, 4, beams=1, alpha=1.0)
+    greedy, score = decoding.greedy(Markov(), {}, (t,), BOS, EOS, 4)
+    np.testing.assert_array_equal(tokens[:, 0], greedy)
+    lengths = [row.index(EOS) + 1 if EOS in row else 4 for row in greedy.tolist()]
+    np.testing.assert_allclose(scores[:, 0], score / np.array([penalty(n, 1.0) for n in lengths]), rtol=1e-5)

@@ -64,8 +64,11 @@ def test_a_matrix_is_the_sum_of_its_scores(random):
     residues, lengths = random.integers(0, 20, (3, 4)).astype(np.int32), np.array([4, 2, 4], np.int32)
     params = model.init(jax.random.key(0), residues)["params"]
     params = jax.tree.map(lambda a: random.normal(size=a.shape).astype(np.float32), params)
-    table, bias = params["scores"]["embedding"].reshape(5, 5, 20), params["bias"][:, 0]
-    expected = [bias[n - 1] + sum(table[n - 1, j, residues[i, j]] for j in range(n)) for i, n in enumerate(lengths)]
+    first, last = (params[name]["embedding"].reshape(5, 20) for name in ("from_first", "from_last"))
+    expected = [
+        params["bias"][0] + sum(first[j, r] + last[n - 1 - j, r] for j, r in enumerate(row[:n]))
+        for n, row in zip(lengths, residues, strict=True)
+    ]
     np.testing.assert_allclose(model.apply({"params": params}, residues, lengths)[:, 0], expected, rtol=1e-5)
     whole = model.apply({"params": params}, residues)
     np.testing.assert_allclose(whole[[0, 2], 0], np.array(expected)[[0, 2]], rtol=1e-5)

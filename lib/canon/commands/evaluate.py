@@ -6,7 +6,7 @@ from canon.commands import arguments as command_line
 from canon.commands import runtime
 from canon.errors import UserError
 
-DESCRIPTION = "Loads the newest checkpoint of a run and prints its loss and error over every example of each split."
+DESCRIPTION = "Loads the newest checkpoint of a run and prints what is measured over every example of each split."
 
 
 def main(arguments: list[str], experiments: Path) -> int:

@@ -28,8 +28,12 @@ def _entry(name: str, path: Path) -> str:
     lines = [config.title or name, *([f"  {config.paper}"] if config.paper else [])]
     ways = [name] + [f"{name}:{argument}" for argument in config.arguments[1:]]
     width = max(len(way) for way in ways)
+    title = config.title
     for way in ways:
         variant = experiment_file.load(path, way.partition(":")[2])
+        if variant.title != title:
+            lines += [variant.title, f"  {variant.paper}"]
+            title = variant.title
         size = f"{len(variant.arms)} arms × {variant.seeds} seeds"
         lines.append(f"    {way:{width}}  {variant.data.source:16} {size}, {variant.cost}")
     return "\n".join(lines)

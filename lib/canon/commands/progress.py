@@ -10,7 +10,10 @@ from rich.table import Table
 from rich.text import Text
 
 from canon.study.plan import Run
+from canon.training import measures
 from canon.training.result import SPLITS, Result
+
+_MEASURED = {name for of_task in measures.MEASURED.values() for name in of_task}
 
 
 class Clock:
@@ -123,8 +126,11 @@ class Progress:
         when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
         whole = {name: value for name, value in result.metrics.items() if name.startswith(SPLITS)}
         of_text = {name: f"{value:.3f}" for name, value in whole.items() if name.endswith("/bits_per_character")}
+        measured = {
+            name: f"{value:.4g}" for name, value in whole.items() if name.startswith("test/") and name[5:] in _MEASURED
+        }
         errors = {name: f"{100 * value:.2f}%" for name, value in whole.items() if name.endswith("/error")}
-        shown = ", ".join(f"{name} {value}" for name, value in (of_text or errors).items())
+        shown = ", ".join(f"{name} {value}" for name, value in ((of_text or errors) | measured).items())
         self._status = f"{run.title}: {how}{when}; {shown}{self._time_left()}"
         self._line(self._status)
 

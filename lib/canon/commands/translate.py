@@ -11,9 +11,11 @@ DESCRIPTION = """Translates sentences with a trained sequence-to-sequence model,
 
     launch.py translate runs/source_reversal-multi30k/reversed/seed-0 "a man in a blue shirt"
 
-What stands in the sentence and not in the model's vocabulary is said on standard error, and read as <unk>.
+What stands in the sentence and not in the model's vocabulary is said on standard error, and read as <unk>. A score is
+the log-probability of an answer over its length's penalty. The language that is made has the words a0 to a9, n0 to n9.
 """
 
+LENGTH_PENALTY = "0 to 10: by how much longer answers are favoured (default: 1)"
 MOST_BEAMS = 1000  # as `canon.generation.decoding.MOST_BEAMS`, which would bring jax
 MOST_PENALTY = 10  # beyond some forty float32 overflows
 
@@ -24,8 +26,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="WORKDIR/ARM/seed-N")
     parser.add_argument("sentences", nargs="+", metavar="SENTENCE", help="in the source language")
     parser.add_argument("--beams", type=int, default=5, help="width of the search; 1 is greedy (default: 5)")
-    parser.add_argument("--length_penalty", type=float, default=1.0, metavar="ALPHA", help="at least 0 (default: 1)")
-    parser.add_argument("--best", type=int, default=1, metavar="N", help="answers for each sentence (default: 1)")
+    parser.add_argument("--length_penalty", type=float, default=1.0, metavar="ALPHA", help=LENGTH_PENALTY)
+    parser.add_argument(
+        "--best", type=int, default=1, metavar="N", help="answers for each, with their scores (default: 1)"
+    )
     options = parser.parse_args(arguments)
     if not 1 <= options.beams <= MOST_BEAMS:
         raise UserError(f"--beams must be from 1 to {MOST_BEAMS:,}, not {options.beams}")
@@ -63,6 +67,8 @@ def main(arguments: list[str], experiments: Path) -> int:
             if np.isneginf(score):  # there are not so many
                 break
             text = join(run.target.decode(answer))
+            if not text:
+                print(f"canon: the answer to {sentence!r} has no words", file=sys.stderr)
             print(text if options.best == 1 else f"{score:8.3f}  {text}")
     return 0
 
@@ -74,6 +80,7 @@ def _checked(number: int, words: list[str], vocabulary, longest: int) -> list[st
         raise UserError(f"sentence {number} has {len(words)} words and signs; the model reads {longest} at most")
     if len(vocabulary.unknown(words)) == len(words):
         raise UserError(
-            f"sentence {number} has no word that the model knows, such as {', '.join(vocabulary.words[4:9])}"
+            f"sentence {number} has no word that the model knows; among those that it does are "
+            f"{', '.join(vocabulary.words[4:9])}"
         )
     return words

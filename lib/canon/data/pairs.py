@@ -89,18 +89,23 @@ def read(folder: Path, split: str, source_language: str, target_language: str, l
       UserError: a file cannot be read or is not UTF-8, a line is empty or has more than `longest` words and signs, or
         the files have different numbers of lines; the message says where.
     """
+    if source_language == target_language:
+        raise UserError(f"data.source_language and data.target_language are both {source_language!r}")
     paths = [folder / f"{split}.{language}" for language in (source_language, target_language)]
     sources, targets = (_read(path, longest) for path in paths)
     if len(sources) != len(targets):
         raise UserError(
-            f"{paths[0]} and {paths[1]} are no translations of each other: they have {len(sources):,} and "
-            f"{len(targets):,} lines"
+            f"{paths[0]} and {paths[1]} have {len(sources):,} and {len(targets):,} lines; line n of one is to be the "
+            "translation of line n of the other"
         )
     return Pairs(sources, targets)
 
 
 def _read(path: Path, longest: int) -> tuple[Sentence, ...]:
-    advice = "--config.data.data_dir names the folder with the files SPLIT.LANGUAGE"
+    advice = (
+        "the files are DATA_DIR/SPLIT.LANGUAGE, by data.data_dir, data.train_split, data.validation_split, "
+        "data.test_split, data.source_language and data.target_language"
+    )
     sentences = []
     for number, line in enumerate(files.read_lines(path, advice), start=1):
         words = tokenize(line)
@@ -108,7 +113,8 @@ def _read(path: Path, longest: int) -> tuple[Sentence, ...]:
             raise UserError(f"{path} has nothing in line {number}; take the line out of both files")
         if len(words) > longest:
             raise UserError(
-                f"{path} has {len(words)} words and signs in line {number}, which is more than data.longest={longest}"
+                f"{path} has {len(words)} words and signs in line {number}: raise --config.data.longest={longest}, or "
+                "take the line out of both files"
             )
         sentences.append(tuple(words))
     return tuple(sentences)

@@ -126,7 +126,10 @@ def read(path: Path, protein: str) -> Peptides:
     lines = files.read_lines(path, "--config.data.text names the table")
     header = lines[0].split("\t")
     if missing := {"mhc", "sequence", "meas"} - set(header):
-        raise UserError(f"{path} lacks the column {min(missing)}: its first line names {', '.join(header)}")
+        raise UserError(
+            f"{path} lacks the column {min(missing)}: its first line, with tabs between columns, names "
+            f"{', '.join(header)}"
+        )
     measured: dict[str, dict[str, list[float]]] = {}
     for number, line in enumerate(lines[1:], start=2):
         if not line.strip():

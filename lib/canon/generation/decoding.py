@@ -12,7 +12,14 @@ from flax import linen as nn
 from jax import lax
 from jax import numpy as jnp
 
+from canon.errors import UserError
+
 Variables = Any
+
+
+def _check(most: int, beams: int) -> None:
+    if min(most, beams) < 1:
+        raise UserError(f"decoding takes most and beams of at least 1, not {most} and {beams}")
 
 
 def length_penalty(length: jax.Array, alpha: float | jax.Array) -> jax.Array:
@@ -59,7 +66,11 @@ def greedy(
 
     Returns:
       tokens `[batch, most]`, `eos` from each answer's end on, and the log-probability of each `[batch]`.
+
+    Raises:
+      UserError: `most` is below 1.
     """
+    _check(most, 1)
     memory = model.apply(variables, *inputs, method="encode")
     batch = len(inputs[0])
 
@@ -109,7 +120,11 @@ def beam_search(
     Returns:
       tokens `[batch, beams, most]`, best first, `eos` from each answer's end on, and their log-probabilities over the
       penalty, `[batch, beams]`: −∞ where there are not so many.
+
+    Raises:
+      UserError: `most` or `beams` is below 1.
     """
+    _check(most, beams)
     batch = len(inputs[0])
     memory = model.apply(variables, *inputs, method="encode")
     memory = jax.tree.map(lambda a: jnp.repeat(a, beams, axis=0), memory)

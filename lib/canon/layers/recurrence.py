@@ -179,7 +179,7 @@ class Bidirectional(nn.Module):
     Schuster and Paliwal 1997; Graves and Schmidhuber 2005 for LSTMs. The carry is that of both, (forward, backward).
 
     Attributes:
-      layer: makes a `Recurrence`, given `reverse` and a name.
+      layer: makes a `Recurrence`, given `reverse` and a name: `Bidirectional(functools.partial(Recurrence, 64))`.
     """
 
     layer: functools.partial

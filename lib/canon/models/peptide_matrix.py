@@ -4,6 +4,8 @@ Peters and Sette 2005, "Generating quantitative models describing the sequence s
 the stabilized matrix method".
 """
 
+import functools
+
 import jax
 from flax import linen as nn
 from jax import numpy as jnp
@@ -17,8 +19,8 @@ from canon.models.peptide_classifier import NUM_AMINO_ACIDS, by_place
 class PeptideMatrix(nn.Module):
     """Amino acids `[batch, time]` int32, 0 to 19, and lengths `[batch]` to `[batch, num_classes]`: a sum of scores.
 
-    Peptides of each length have a matrix and a bias of their own, so that every place has its meaning: the last one is
-    an anchor, whichever it is.
+    The published matrices are each for peptides of one length. Here places are counted from both ends, so that one
+    serves for all: the last place is an anchor, whichever it is, and has scores of its own.
 
     Attributes:
       num_classes: outputs.
@@ -40,14 +42,18 @@ class PeptideMatrix(nn.Module):
 
     @nn.compact
     def __call__(self, peptides: jax.Array, lengths: jax.Array | None = None, train: bool = False) -> jax.Array:
-        pairs, time = by_place(peptides, self.positions), peptides.shape[1]
+        time = peptides.shape[1]
         if lengths is None:
             lengths = jnp.full(len(peptides), time, peptides.dtype)
-        of_length = (lengths - 1)[:, None].astype(peptides.dtype)
-        dtype, one = at_least_float32(self.dtype), NUM_AMINO_ACIDS * self.positions
-        table = nn.Embed(one * self.positions, self.num_classes, dtype=dtype, name="scores")
-        scores = table(pairs + one * of_length)
+        pairs = by_place(peptides, self.positions)
+        left = jnp.maximum(lengths[:, None] - 1 - jnp.arange(time, dtype=lengths.dtype), 0).astype(peptides.dtype)
+        dtype = at_least_float32(self.dtype)
+        # From zero, so that what training never sees counts nothing.
+        zeros = nn.initializers.zeros
+        rows = NUM_AMINO_ACIDS * self.positions
+        table = functools.partial(nn.Embed, rows, self.num_classes, dtype=dtype, embedding_init=zeros)
+        scores = table(name="from_first")(pairs) + table(name="from_last")(peptides + NUM_AMINO_ACIDS * left)
         scores = nn.Dropout(self.dropout_rate, deterministic=not train, name="dropout")(scores)
         scores = jnp.where((jnp.arange(time) < lengths[:, None])[..., None], scores, jnp.zeros((), dtype))
-        bias = self.param("bias", nn.initializers.zeros, (self.positions, self.num_classes), jnp.float32)
-        return scores.sum(axis=1) + bias[of_length[:, 0]].astype(dtype)
+        bias = self.param("bias", nn.initializers.zeros, (self.num_classes,), jnp.float32)
+        return scores.sum(axis=1) + bias.astype(dtype)

@@ -105,7 +105,8 @@ def _draw(axes, seeds: list[tuple[list[dict], float]], key: str, colour: str, **
     axes.fill_between(
         steps, np.nanmin(values, axis=0), np.nanmax(values, axis=0), color=colour, alpha=0.12, linewidth=0
     )
-    axes.plot(steps, np.nanmean(values, axis=0), color=colour, marker="o" if len(steps) == 1 else None, **style)
+    alone = {"marker": "o", "clip_on": False} if len(steps) == 1 else {}  # it may stand at the axes' edge
+    axes.plot(steps, np.nanmean(values, axis=0), color=colour, **alone, **style)
     return True
 
 
