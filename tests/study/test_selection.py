@@ -191,3 +191,35 @@ def test_labels_outside_the_classes_are_named():
     wrong = sources.ArraySource(np.zeros((3, 2, 2, 1), np.uint8), np.array([0, 7, 1], np.int32), 3)
     with pytest.raises(UserError, match="the set has 1 labels outside its 3 classes; example 1 has the label 7"):
         sources.check_labels(wrong, "the set")
+
+
+@pytest.mark.parametrize(
+    ("task", "metric", "best"),
+    [
+        ("translation", "validation/bleu", "high"),
+        ("peptide_binding", "validation/auc", "high"),
+        ("captioning", "validation/sequence_error", "low"),
+        ("translation", "validation/perplexity", "low"),
+    ],
+)
+def test_the_better_value_is_taken_whichever_way_it_lies_and_one_that_diverged_never(
+    choosing, tmp_path, task, metric, best
+):
+    with choosing.unlocked():
+        choosing.task, choosing.selection.metric = task, metric
+        choosing.candidates = ConfigDict({name: {"train": {"steps": 9}} for name in ("low", "high", "diverged")})
+        choosing.selection.folds, choosing.data.validation_split = 0, "validation"
+    values = {"low": 0.2, "high": 0.7, "diverged": 0.5}
+    for trial in selection.trials(choosing, tmp_path, "narrow"):
+        status = "diverged" if trial.candidate == "diverged" else "finished"
+        trial.directory.mkdir(parents=True)
+        write_result(trial.directory, Result(status, 9, {metric: values[trial.candidate]}))
+    assert selection.choose(choosing, tmp_path, "narrow").candidate == best
+
+
+def test_what_only_held_out_splits_are_measured_by_cannot_be_chosen_by_on_training(choosing):
+    with choosing.unlocked():
+        choosing.task, choosing.selection.folds, choosing.data.validation_split = "translation", 0, "validation"
+        choosing.selection.metric = "train/bleu"
+    with pytest.raises(UserError, match="config.selection.metric must be one of .*validation/bleu.*, not 'train/bleu'"):
+        selection.check(choosing)

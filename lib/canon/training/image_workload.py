@@ -20,7 +20,7 @@ from canon.training.task import Classification
 from canon.training.workload import Workload
 
 # What the section `data` has for images.
-FIELDS = (
+_FIELDS = (
     "source", "data_dir", "train_split", "validation_split", "test_split", "validation_examples", "folds", "fold",
     "placement", "normalize", "image_size", "crop", "crop_scales", "evaluation_scale", "evaluation_crops",
 )  # fmt: skip
@@ -66,7 +66,7 @@ class Images:
 
 def read(config: ConfigDict, mesh: Mesh) -> Images:
     """The images of an arm. Raises `UserError` where something in the config does not exist or does not fit."""
-    workload.check_data(config, FIELDS, "images")
+    workload.check_data(config, _FIELDS, "images")
     data = FrozenConfigDict(config.data)
     for split in ("train", "test"):  # before anything is read
         _crops(data, split)
