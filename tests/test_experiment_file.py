@@ -86,7 +86,7 @@ def test_the_arguments_of_a_model_can_be_set_one_by_one(tmp_path):
 @pytest.mark.parametrize(
     ("body", "reason"),
     [
-        ("config.data = ConfigDict({'source': 'digits'})", "config lacks the field 'data.chunk'"),
+        ("config.data = ConfigDict({'source': 'digits'})", "config lacks the field 'data.autoencoded_sources'"),
         ("config.data.update(normalize='x', falip=True)", "falip"),
         (
             "config.train = ConfigDict({**config.train, 'batch_size': 'x'})",

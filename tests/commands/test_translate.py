@@ -68,7 +68,7 @@ def test_the_best_answers_come_with_their_scores_in_order(trained, capsys):
 def test_sentences_are_cut_as_those_of_the_files_were_and_the_files_are_not_needed(trained_on_files, capsys):
     plain = translated(capsys, trained_on_files, "a dog sees the cat .")
     assert plain.out == translated(capsys, trained_on_files, "A dog sees the cat.").out
-    assert plain.err == ""
+    assert "vocabulary" not in plain.err
 
 
 def test_words_that_the_model_lacks_are_said_and_read_as_unknown(trained_on_files, capsys):
