@@ -257,7 +257,7 @@ BAD = {
     "summary on a small image": (["summary", "vgg16", "--input=20x20x3"], "layer pool5"),
     "prediction without weights": (["predict", "file", "--model=vgg16"], "are required: --weights"),
     "prediction by a text": (["predict", "file", "--model=vgg16", "--weights=file"], "neither a safetensors file nor"),
-    "augment of texts": (["augment", "char_rnn"], "augment shows images that are to be classified; char_rnn has another task"),
+    "augment of texts": (["augment", "char_rnn"], "augment shows images that are to be classified"),
     "claim of nothing recorded": (
         ["run", "vanishing_gradient", "--config.arms.relu-8.model.hidden=(5,)", "--config.train.watch=activity"],
         "gradient_norm/hidden1 is recorded with --config.train.watch=gradients",
