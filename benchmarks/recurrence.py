@@ -5,7 +5,9 @@
 Both sides train two LSTM layers on the same random characters, 50 rows of 50: one-hot inputs, softmax cross-entropy, a
 gradient clipped to a norm of 5, and Adam, in float32 on all cores. PyTorch's side is as its users write it: `nn.LSTM`
 over the whole chunk, `clip_grad_norm_`, its own Adam. `sample` draws 1,000 characters one after another, there with
-`nn.LSTM` and the same carry; a step is a character. How the two alternate: see `benchmarks.networks`.
+`nn.LSTM` and the same carry; a step is a character. `products` are the matrix products of a training step here, and
+nothing else of it, against PyTorch's whole step: no LSTM on XLA's products can have a smaller ratio. How the two
+alternate: see `benchmarks.networks`.
 
 PyTorch comes with the extra `torch`: pip install -e '.[torch]'.
 """
@@ -30,6 +32,7 @@ SYMBOLS, ROWS, CHUNK, LAYERS = 65, 50, 50, 2
 LEARNING_RATE, CLIP = 2e-3, 5.0
 TRAINED = {"lstm_128": 128, "lstm_512": 512}
 SAMPLED = {"sample_512": 512}
+PRODUCTS = {"products_128": 128, "products_512": 512}
 
 
 def canon_step(features: int, tokens: np.ndarray) -> Callable[[int], None]:
@@ -49,6 +52,42 @@ def canon_step(features: int, tokens: np.ndarray) -> Callable[[int], None]:
         for _ in range(steps):
             state, metrics = step(state, batch)
         jax.block_until_ready((state, metrics))
+
+    return run
+
+
+def canon_products(features: int) -> Callable[[int], None]:
+    """A function that computes so many times the products of a training step, and waits for the last."""
+    random, rows = np.random.default_rng(0), ROWS * CHUNK
+
+    def drawn(*shape: int) -> jax.Array:
+        return jnp.asarray(random.normal(size=shape), jnp.float32)
+
+    def layer(inputs: int, has_layer_below: bool):
+        kernel, recurrent = drawn(inputs, 4 * features), drawn(features, 4 * features)
+        x, h, of_gates = drawn(rows, inputs), drawn(rows, features), drawn(CHUNK, ROWS, 4 * features)
+
+        def forward(h, _):  # each step waits for the one before
+            return 1e-3 * (h @ recurrent)[:, :features], None
+
+        def backward(one, of_gates):
+            return 1e-3 * ((of_gates + one) @ recurrent.T)[0, 0], None
+
+        def products(one: jax.Array) -> list[jax.Array]:
+            flat = of_gates.reshape(rows, -1) + one
+            found = [(x + one) @ kernel, jax.lax.scan(forward, h[:ROWS] + one, None, CHUNK)[0]]
+            found += [jax.lax.scan(backward, one, of_gates)[0], x.T @ flat, h.T @ flat]
+            return [*found, flat @ kernel.T] if has_layer_below else found
+
+        return products
+
+    layers = [layer(SYMBOLS, False)] + [layer(features, True) for _ in range(LAYERS - 1)]
+    step = jax.jit(lambda one: [products(one) for products in layers])
+
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            found = step(jnp.float32(0))
+        jax.block_until_ready(found)
 
     return run
 
@@ -128,7 +167,7 @@ def torch_sample(features: int, length: int) -> Callable[[int], None]:
 
 def main() -> int:
     """Prints the table."""
-    known = {**TRAINED, **SAMPLED}
+    known = {**TRAINED, **SAMPLED, **PRODUCTS}
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(known)} (default: all)")
     parser.add_argument("--rounds", type=int, default=10, help="how often the two alternate")
@@ -141,6 +180,8 @@ def main() -> int:
     for name in options.names or known:
         if name in TRAINED:
             sides, rows = (canon_step(known[name], tokens), torch_step(known[name], tokens)), ROWS
+        elif name in PRODUCTS:
+            sides, rows = (canon_products(known[name]), torch_step(known[name], tokens)), ROWS
         else:
             sides, rows = (canon_sample(known[name], 1000), torch_sample(known[name], 1000)), 1
         print(networks.row(name, rows, *networks.compare(*sides, options.rounds, options.seconds)), flush=True)
