@@ -37,11 +37,11 @@ def _images(config, source):
         "Rectifiers, by Adam from the weights of He et al. 2015, in place of sigmoids pretrained layer by layer.",
     )
     if source == "mnist":
-        config.cost = "15 minutes on two CPU cores"
+        config.cost = "minutes on two CPU cores (not measured)"
         config.model.update(name="autoencoder")
         config.train.steps = 4_000
     else:
-        config.cost = "a minute on two CPU cores"
+        config.cost = "half a minute on two CPU cores"
         config.model.update(name="autoencoder", code=8, hidden=(128, 64))
         config.train.steps = 2_000
     config.train.log_every = config.train.steps // 40
@@ -66,7 +66,7 @@ def _images(config, source):
 def _sequence(config):
     config.title = "Does a memory of one size hold long sequences less well than short ones?"
     config.paper = "Cho et al. 2014, On the properties of neural machine translation, Figure 4"
-    config.cost = "3 minutes on two CPU cores"
+    config.cost = "2 minutes on two CPU cores"
     config.task = "translation"
     config.deviations = ("Sequences that are made, and given back as they are, in place of sentences to translate.",)
     config.model.update(name="seq2seq", layers=1, features=64, embedding=32)

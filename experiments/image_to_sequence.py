@@ -35,10 +35,10 @@ def get_config(argument="digits"):
     config.figure.metric = "sequence_error"
     config.train.batch_size = 64
     if argument == "mnist":
-        config.cost = "20 minutes on two CPU cores"
+        config.cost = "minutes on two CPU cores (not measured)"
         config.train.steps = 4_000
     else:
-        config.cost = "2 minutes on two CPU cores"
+        config.cost = "a minute on two CPU cores"
         config.train.steps = 600
     config.train.log_every = config.train.steps // 40
     config.train.evaluate_every = config.train.steps // 4

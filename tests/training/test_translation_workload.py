@@ -147,6 +147,10 @@ def test_it_learns_to_copy(pair_config, tmp_path):
             {"data": {"source": "parallel_files", "length": 50, "examples": 2000}},
             "name the folder with the files SPLIT.LANGUAGE",
         ),
+        (
+            {"data": {"source": "multi30k", "data_dir": "d"}},
+            "no pairs are called 'multi30k'.*copy, phrases, parallel_f",
+        ),
         ({"data": {"training_pairs": -1}}, "data.training_pairs must be at least 0"),
         ({"data": {"training_pairs": 20_000}}, "pairs that are made are from 1 to 10,000"),
         ({"data": {"bucket": 0}}, "data.bucket and train.batch_size must be at least 1, not 0"),

@@ -16,7 +16,6 @@ the log-probability of an answer over its length's penalty. The language that is
 """
 
 LENGTH_PENALTY = "0 to 10: by how much longer answers are favoured (default: 1)"
-MOST_BEAMS = 1000  # as `canon.generation.decoding.MOST_BEAMS`, which would bring jax
 MOST_PENALTY = 10  # beyond some forty float32 overflows
 
 
@@ -31,12 +30,8 @@ def main(arguments: list[str], experiments: Path) -> int:
         "--best", type=int, default=1, metavar="N", help="answers for each, with their scores (default: 1)"
     )
     options = parser.parse_args(arguments)
-    if not 1 <= options.beams <= MOST_BEAMS:
-        raise UserError(f"--beams must be from 1 to {MOST_BEAMS:,}, not {options.beams}")
     if not 0 <= options.length_penalty <= MOST_PENALTY:
         raise UserError(f"--length_penalty must be from 0 to {MOST_PENALTY}, not {options.length_penalty}")
-    if not 1 <= options.best <= options.beams:
-        raise UserError(f"--best must be from 1 to --beams={options.beams}, not {options.best}")
 
     import numpy as np
 
@@ -46,6 +41,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     from canon.generation import decoding
     from canon.training.translation_workload import most_tokens
 
+    if not 1 <= options.beams <= decoding.MOST_BEAMS:
+        raise UserError(f"--beams must be from 1 to {decoding.MOST_BEAMS:,}, not {options.beams}")
+    if not 1 <= options.best <= options.beams:
+        raise UserError(f"--best must be from 1 to --beams={options.beams}, not {options.best}")
     runtime.start()
     run = text_run.load_translation(options.run)
     data = run.config.data

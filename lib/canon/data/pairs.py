@@ -147,17 +147,20 @@ LANGUAGES: dict[str, Callable[[np.random.Generator, int], tuple[Sentence, Senten
 }
 
 
+def check_source(name: str) -> None:
+    """Raises `UserError` unless there are pairs of that name: of a language that is made, or `FILES`."""
+    known = (*LANGUAGES, FILES)
+    if name not in known:
+        raise UserError(f"no pairs are called {name!r}{did_you_mean(name, known)} (there are: {', '.join(known)})")
+
+
 def make(name: str, split: str, longest: int, number: int) -> Pairs:
     """So many pairs of a language that is made, of `longest` / 2 to `longest` words, each length as likely.
 
     Raises:
       UserError: there is no such language or split, or a number is out of range.
     """
-    if name not in LANGUAGES:
-        raise UserError(
-            f"no pairs are called {name!r}{did_you_mean(name, (*LANGUAGES, FILES))} "
-            f"(there are: {', '.join(LANGUAGES)}, and {FILES})"
-        )
+    check_source(name)
     if split not in _MADE:
         raise UserError(f"pairs that are made have the splits {', '.join(_MADE)}, not {split!r}")
     if not 1 <= longest <= LONGEST:

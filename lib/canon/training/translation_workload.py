@@ -40,6 +40,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
     """
     models.check_kind(config.model.name, "translation")
     data = config.data
+    pairs.check_source(data.source)
     from_files = data.source == pairs.FILES
     of = "pairs of sentences from files" if from_files else "pairs of sentences that are made"
     workload.check_fields(config, _FIELDS + (_OF_FILES if from_files else _OF_MADE), watch_activity, of)
