@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
+from tests.training.runs import build, state_of
 
 from canon import models
 from canon.data import captions, sources
 from canon.data.words import BOS, EOS
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, program
-from canon.training.checkpoint import Checkpoints
+from canon.training import loop
 
 
 @pytest.fixture
@@ -24,17 +24,12 @@ def caption_config(tiny_config):
     return plan.complete(tiny_config)
 
 
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
 def test_what_is_measured_is_of_each_letter_and_of_each_name(caption_config, tmp_path):
     rate = {"name": "constant", "learning_rate": 0.05}
     changes = {"optimizer": {"name": "adam"}, "schedule": rate, "train": {"steps": 150, "evaluate_every": 150}}
     built = build(caption_config, data={"normalize": "none"}, **changes)
     metrics = loop.train(built, 0, tmp_path).metrics
-    with Checkpoints(tmp_path / loop.CHECKPOINT_FOLDER) as checkpoints:
-        variables = {"params": checkpoints.restore(built.abstract_state)[0].params}
+    variables = {"params": state_of(built, tmp_path).params}
     written, test = captions.create("digits"), sources.read(sources.digits("test"))
     model = models.create("image_to_sequence", features=8, embedding=6, hidden=10, num_classes=len(written.characters))
     images, labels = np.float32(test.images / 255), test.labels

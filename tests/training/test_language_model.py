@@ -7,12 +7,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
+from tests.training.runs import build, state_of
 
 from canon import models
 from canon.data.text import Vocabulary
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import language_model, loop, program
+from canon.training import language_model, loop
 from canon.training.checkpoint import Checkpoints
 from canon.training.recorder import read_metrics
 
@@ -29,15 +30,6 @@ def text_config(tiny_config, tmp_path):
         tiny_config.data.update(text=str(path), chunk=10, validation_split="validation")
         tiny_config.train.update(batch_size=5, evaluation_batch_size=3)
     return plan.complete(tiny_config)
-
-
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
-def state_of(built, directory):
-    with Checkpoints(directory / loop.CHECKPOINT_FOLDER) as checkpoints:
-        return checkpoints.restore(built.abstract_state)[0]
 
 
 def test_the_loss_of_a_split_is_that_of_each_of_its_characters(text_config, tmp_path):

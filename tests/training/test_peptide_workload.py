@@ -5,13 +5,13 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from scipy.stats import rankdata
+from tests.training.runs import assert_stopping_changes_no_bit, build, state_of
 
 from canon import models
 from canon.data import peptides
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, peptide_workload, program
-from canon.training.checkpoint import Checkpoints
+from canon.training import loop, peptide_workload
 
 
 @pytest.fixture
@@ -27,16 +27,11 @@ def peptide_config(tiny_config):
     return plan.complete(tiny_config)
 
 
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
 @pytest.mark.parametrize("name", ["peptide_classifier", "peptide_matrix"])
 def test_what_is_measured_is_what_the_definitions_say(peptide_config, tmp_path, name):
     built = build(peptide_config, **({"model": {"name": name}} if name == "peptide_matrix" else {}))
     metrics = loop.train(built, 0, tmp_path).metrics
-    with Checkpoints(tmp_path / loop.CHECKPOINT_FOLDER) as checkpoints:
-        params = checkpoints.restore(built.abstract_state)[0].params
+    params = state_of(built, tmp_path).params
     sizes = {"features": 8, "embedding": 4} if name == "peptide_classifier" else {}
     test = peptides.split_of(peptides.make(300), "test")
     model = models.create(name, num_classes=1, **sizes)
@@ -76,11 +71,7 @@ def test_a_matrix_is_the_sum_of_its_scores(random):
 
 def test_a_run_that_was_stopped_ends_in_the_same_bits(peptide_config, tmp_path):
     built = build(peptide_config)
-    whole = loop.train(built, 0, tmp_path / "whole")
-    left = iter(range(4, -1, -1))
-    with pytest.raises(loop.Interrupted):
-        loop.train(built, 0, tmp_path / "cut", should_stop=lambda: next(left) == 0)
-    assert loop.train(built, 0, tmp_path / "cut").metrics == whole.metrics
+    assert_stopping_changes_no_bit(built, tmp_path, 5)
 
 
 def test_it_learns_the_motif(peptide_config, tmp_path):

@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from sklearn.decomposition import PCA
+from tests.training.runs import build
 
 from canon.data import sources
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, program, reconstruction_workload
+from canon.training import loop, reconstruction_workload
 
 
 @pytest.fixture
@@ -19,10 +20,6 @@ def reconstruction_config(tiny_config):
         tiny_config.loss = ConfigDict({"name": "squared_error"})
         tiny_config.data.normalize = "mean_image"
     return plan.complete(tiny_config)
-
-
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
 
 
 def test_the_share_that_is_missed_is_the_same_by_hand(random):

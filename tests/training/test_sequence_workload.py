@@ -1,14 +1,13 @@
 """Runs of generated sequences: what an evaluation counts, that stopping changes nothing, and that devices do not."""
 
-import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from tests.training.runs import assert_stopping_changes_no_bit, build
 
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, program
-from canon.training.checkpoint import Checkpoints
+from canon.training import loop
 
 
 @pytest.fixture
@@ -19,15 +18,6 @@ def sequence_config(tiny_config):
         tiny_config.data.update(source="delayed_recall", length=6, examples=50)
         tiny_config.train.update(batch_size=8, evaluation_batch_size=16)
     return plan.complete(tiny_config)
-
-
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
-def state_of(built, directory):
-    with Checkpoints(directory / loop.CHECKPOINT_FOLDER) as checkpoints:
-        return checkpoints.restore(built.abstract_state)[0]
 
 
 def test_an_evaluation_counts_every_example_once(sequence_config, tmp_path):
@@ -44,12 +34,7 @@ def test_an_evaluation_counts_every_example_once(sequence_config, tmp_path):
 @pytest.mark.parametrize("stop", [1, 5, 7])
 def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(sequence_config, tmp_path, stop):
     built = build(sequence_config)
-    whole = loop.train(built, 0, tmp_path / "whole")
-    left = iter(range(stop - 1, -1, -1))
-    with pytest.raises(loop.Interrupted):
-        loop.train(built, 0, tmp_path / "cut", should_stop=lambda: next(left) == 0)
-    assert loop.train(built, 0, tmp_path / "cut").metrics == whole.metrics
-    jax.tree.map(np.testing.assert_array_equal, state_of(built, tmp_path / "whole"), state_of(built, tmp_path / "cut"))
+    assert_stopping_changes_no_bit(built, tmp_path, stop)
 
 
 def test_four_devices_learn_what_one_does(sequence_config, tmp_path):

@@ -1,15 +1,14 @@
 """Runs that tag: what a metric counts, and that stopping changes nothing."""
 
-import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from tests.training.runs import assert_stopping_changes_no_bit, build, state_of
 
 from canon import models
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, program
-from canon.training.checkpoint import Checkpoints
+from canon.training import loop
 
 
 @pytest.fixture
@@ -22,15 +21,10 @@ def tag_config(tiny_config):
     return plan.complete(tiny_config)
 
 
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
 def test_the_error_is_the_share_of_symbols_that_are_tagged_wrongly(tag_config, tmp_path):
     built = build(tag_config)
     metrics = loop.train(built, 0, tmp_path).metrics
-    with Checkpoints(tmp_path / loop.CHECKPOINT_FOLDER) as checkpoints:
-        params = checkpoints.restore(built.abstract_state)[0].params
+    params = state_of(built, tmp_path).params
     (whole,) = built.pipelines["test"].evaluation_batches(50)
     model = models.create("tagger", features=8, num_classes=4)
     tags = np.asarray(model.apply({"params": params}, whole["sequence"].astype(np.float32))).argmax(axis=-1)
@@ -41,16 +35,7 @@ def test_the_error_is_the_share_of_symbols_that_are_tagged_wrongly(tag_config, t
 
 def test_a_run_that_was_stopped_ends_in_the_same_bits(tag_config, tmp_path):
     built = build(tag_config)
-    whole = loop.train(built, 0, tmp_path / "whole")
-    left = iter(range(4, -1, -1))
-    with pytest.raises(loop.Interrupted):
-        loop.train(built, 0, tmp_path / "cut", should_stop=lambda: next(left) == 0)
-    assert loop.train(built, 0, tmp_path / "cut").metrics == whole.metrics
-    states = []
-    for name in ("whole", "cut"):
-        with Checkpoints(tmp_path / name / loop.CHECKPOINT_FOLDER) as checkpoints:
-            states.append(checkpoints.restore(built.abstract_state)[0])
-    jax.tree.map(np.testing.assert_array_equal, *states)
+    assert_stopping_changes_no_bit(built, tmp_path, 5)
 
 
 def test_it_learns_to_look_both_ways(tag_config, tmp_path):

@@ -1,18 +1,17 @@
 """Runs of pairs of sentences: the loss per real token, BLEU, and what changes neither."""
 
-import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
+from tests.training.runs import assert_stopping_changes_no_bit, build, state_of
 
 from canon import models
 from canon.data import pairs
 from canon.data.words import BOS, EOS, WordVocabulary
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import loop, program, translation_workload
-from canon.training.checkpoint import Checkpoints
+from canon.training import loop, translation_workload
 
 
 @pytest.fixture
@@ -24,15 +23,6 @@ def pair_config(tiny_config):
         tiny_config.data.validation_split = "validation"
         tiny_config.train.update(batch_size=8, evaluation_batch_size=16)
     return plan.complete(tiny_config)
-
-
-def build(config, **changes):
-    return program.build(plan.arm_configs(plan.merge(config, ConfigDict(changes)))["only"])
-
-
-def state_of(built, directory):
-    with Checkpoints(directory / loop.CHECKPOINT_FOLDER) as checkpoints:
-        return checkpoints.restore(built.abstract_state)[0]
 
 
 def test_the_loss_of_a_split_is_that_of_each_of_its_tokens(pair_config, tmp_path):
@@ -80,12 +70,7 @@ def test_bleu_is_sacrebleus_of_whole_sentences():
 @pytest.mark.parametrize("stop", [1, 5, 7])
 def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(pair_config, tmp_path, stop):
     built = build(pair_config)
-    whole = loop.train(built, 0, tmp_path / "whole")
-    left = iter(range(stop - 1, -1, -1))
-    with pytest.raises(loop.Interrupted):
-        loop.train(built, 0, tmp_path / "cut", should_stop=lambda: next(left) == 0)
-    assert loop.train(built, 0, tmp_path / "cut").metrics == whole.metrics
-    jax.tree.map(np.testing.assert_array_equal, state_of(built, tmp_path / "whole"), state_of(built, tmp_path / "cut"))
+    assert_stopping_changes_no_bit(built, tmp_path, stop)
 
 
 def test_four_devices_learn_what_one_does(pair_config, tmp_path):
