@@ -319,6 +319,15 @@ def test_bad_input_is_one_line_status_2_and_nothing_written(tmp_path, launch_her
     assert sorted(tmp_path.rglob("*")) == before
 
 
+def test_an_override_that_some_arms_do_not_take_says_so(launch_here, experiment):
+    status, output, _ = launch_here(
+        "run", f"--config={experiment}", "--config.model.hidden=(4,)", "--config.train.steps=3", "--config.seeds=1"
+    )
+    assert status == 0
+    assert "--config.model.hidden is not for wide: what an arm sets itself remains" in output
+    assert "--config.train.steps" not in output
+
+
 def test_a_pipe_that_closes_does_not_look_like_success(experiment, start):
     process = start("run", f"--config={experiment}:long")
     process.stdout.readline()

@@ -64,6 +64,9 @@ def conduct(
     trials = len(runs) - len(chosen) * config.seeds
     before = f", after {_count(trials, 'trial')} of {_count(len(config.candidates), 'candidate')}" if trials else ""
     print(f"{counts[0]} × {counts[1]} = {counts[2]}{before}, in {directory}", flush=True)
+    for key, _ in overrides:
+        if key.partition(".")[0] in plan.RUN_FIELDS and (others := _arms_that_set(key, config)):
+            print(f"--config.{key} is not for {', '.join(others)}: what an arm sets itself remains", flush=True)
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
@@ -87,14 +90,10 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
     models.create(**config.model)
     plan.check_claims(config)
     selection.check(config)
-    wanted = canon_config.flatten(config)
-    arms = plan.arm_configs(config)
-    if config.candidates:
-        arms = {f"{a} {c}": plan.merge(arm, config.candidates[c]) for a, arm in arms.items() for c in config.candidates}
-    arms = [canon_config.flatten(arm) for arm in arms.values()]
+    arms = _arms_and_candidates(config)
     for key, _ in overrides:
-        is_of_runs = any(key in arm for arm in arms) or key.partition(".")[0] in plan.NAMED_SECTIONS
-        if is_of_runs and not any(key in arm and arm[key] == wanted[key] for arm in arms):
+        is_of_runs = any(key in arm for arm in arms.values()) or key.partition(".")[0] in plan.NAMED_SECTIONS
+        if is_of_runs and len(_arms_that_set(key, config)) == len(arms):
             raise UserError(
                 f"--config.{key} would have no effect, because every arm sets it; "
                 f"set it for an arm: --config.arms.{next(iter(config.arms))}.{key}=VALUE"
@@ -102,6 +101,20 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
                 else f"--config.{key} would have no effect, because every arm or candidate sets it"
             )
     return config
+
+
+def _arms_and_candidates(config: ConfigDict) -> dict[str, dict[str, Any]]:
+    """The fields of every arm, with every candidate where there are any, by their dotted names."""
+    arms = plan.arm_configs(config)
+    if config.candidates:
+        arms = {f"{a} {c}": plan.merge(arm, config.candidates[c]) for a, arm in arms.items() for c in config.candidates}
+    return {name: canon_config.flatten(arm) for name, arm in arms.items()}
+
+
+def _arms_that_set(key: str, config: ConfigDict) -> list[str]:
+    """The arms that have another value of a field than the study has, or do not have the field."""
+    wanted = canon_config.flatten(config)
+    return [name for name, arm in _arms_and_candidates(config).items() if key not in arm or arm[key] != wanted[key]]
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,7 +1,9 @@
-"""What commands do before their work: quiet the libraries, and keep compiled programs."""
+"""What commands do before their work: quiet the libraries, keep compiled programs, and keep memory."""
 
+import ctypes
 import logging
 import os
+import sys
 from pathlib import Path
 
 from absl import logging as absl_logging
@@ -13,8 +15,23 @@ def quiet() -> None:
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry of a download
 
 
+def keep_freed_memory() -> None:
+    """Has the C library keep what a program has freed, for its next call; only glibc is told, others need no telling.
+
+    On a CPU a compiled program takes the memory of all that it computes on the way as one block, at every call. One of
+    32 MiB or more glibc would get from the kernel and give back, and the kernel clears each of its pages again: of a
+    step of two LSTM layers of 128 units that was a fifth (48 ms before, 38 after: medians of eight, two cores of an
+    Intel Xeon, 2026-11-25). Blocks above 64 MiB stay as they were: they fit in no heap of a worker thread, and to have
+    all threads share the one heap that does grow costs small networks more than it saves.
+    """
+    mmap_threshold, trim_threshold, most = -3, -1, ctypes.c_int(2**31 - 1)  # <malloc.h>
+    if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
+        libc.mallopt(mmap_threshold, most)
+        libc.mallopt(trim_threshold, most)
+
+
 def start() -> None:
-    """For every command that computes: quiets the libraries and turns on the persistent compilation cache.
+    """For every command that computes: quiets the libraries, keeps memory, and turns on the compilation cache.
 
     The cache stands in `JAX_COMPILATION_CACHE_DIR`, or else in `~/.cache/canon/jax` (`XDG_CACHE_HOME` counts): a second
     launch finds its programs there.
@@ -22,6 +39,7 @@ def start() -> None:
     import jax
 
     quiet()
+    keep_freed_memory()
     if not jax.config.jax_compilation_cache_dir:
         cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
         jax.config.update("jax_compilation_cache_dir", str(cache / "canon" / "jax"))
