@@ -24,6 +24,7 @@ from jax import numpy as jnp
 
 from canon import models, optimizers, schedules
 from canon.training import parallel
+from canon.training.gradient import of_task
 from canon.training.state import initial_state
 from canon.training.step import make_train_step
 from canon.training.task import Classification
@@ -67,7 +68,9 @@ def canon_step(work: Work, images: np.ndarray, labels: np.ndarray) -> Callable[[
     mesh = parallel.data_mesh(1, work.batch_size)
     batch = jax.device_put({"image": jnp.asarray(images), "label": jnp.asarray(labels)}, parallel.split(mesh))
     init = parallel.jit_init(lambda seed: initial_state(task, optimizer, batch, seed), mesh)
-    step = parallel.jit(make_train_step(task, optimizer, schedule, lambda b, key: b), mesh, batch, donate_state=True)
+    step = parallel.jit(
+        make_train_step(of_task(task), optimizer, schedule, lambda b, key: b), mesh, batch, donate_state=True
+    )
     state = init(jnp.uint32(0))
 
     def run(steps: int) -> None:

@@ -24,6 +24,7 @@ from benchmarks import networks
 from canon import models, optimizers, schedules
 from canon.generation import sampling
 from canon.training import parallel
+from canon.training.gradient import of_task
 from canon.training.language_model import LanguageModel
 from canon.training.state import initial_state
 from canon.training.step import make_train_step
@@ -44,7 +45,9 @@ def canon_step(features: int, tokens: np.ndarray) -> Callable[[int], None]:
     batch = {"tokens": tokens[:, :-1], "targets": tokens[:, 1:], "begins": np.zeros(ROWS, bool)}
     batch = jax.device_put(batch, parallel.split(mesh))
     init = parallel.jit_init(lambda seed: initial_state(task, optimizer, batch, seed), mesh)
-    step = parallel.jit(make_train_step(task, optimizer, schedule, lambda b, key: b), mesh, batch, donate_state=True)
+    step = parallel.jit(
+        make_train_step(of_task(task), optimizer, schedule, lambda b, key: b), mesh, batch, donate_state=True
+    )
     state = init(jnp.uint32(0))
 
     def run(steps: int) -> None:

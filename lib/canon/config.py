@@ -126,6 +126,10 @@ def default() -> ConfigDict:
 
     config.parallel = ConfigDict()
     config.parallel.devices = 1  # the batch is split evenly over them; 0: all there are
+    config.parallel.step = "jit"  # one program over all of them; or `pmap`: the step on each, which draws its own noise
+    config.parallel.micro_batches = 1  # into which a batch is cut, one after another, in the memory of one
+    # What batch normalisation sees: `global`, the whole (micro-)batch, or `device`, each device's own part of it.
+    config.parallel.batch_statistics = "global"
 
     config.figure = ConfigDict()
     config.figure.panels = (("",),)[:0]  # for each panel of the figure, its arms; empty: one panel with all of them

@@ -10,6 +10,7 @@ from scipy.special import expit
 from canon import losses, models, optimizers, schedules
 from canon.analysis import activity
 from canon.layers.activations import ACTIVATIONS, Activation
+from canon.training.gradient import of_task
 from canon.training.state import initial_state
 from canon.training.step import make_train_step
 from canon.training.task import Classification
@@ -94,7 +95,7 @@ def test_a_step_that_watches_records_it_and_trains_the_same(random, remat):
     after = {}
     for watch in (False, True):
         task = Classification(model, losses.softmax_cross_entropy, watch_activity=watch)
-        step = make_train_step(task, optimizer, schedule, lambda b, key: b, watch_gradients=watch)
+        step = make_train_step(of_task(task), optimizer, schedule, lambda b, key: b, watch_gradients=watch)
         after[watch] = jax.jit(step)(initial_state(task, optimizer, batch, jnp.uint32(0)), batch)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5), after[False][0], after[True][0])
     extra = after[True][1].keys() - after[False][1].keys()

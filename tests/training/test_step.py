@@ -7,6 +7,7 @@ from jax import numpy as jnp
 from canon import models, optimizers
 from canon.data import pipeline, preprocess
 from canon.data.augmentation import Augmentation
+from canon.training.gradient import of_task
 from canon.training.state import initial_state
 from canon.training.step import make_evaluation_step, make_train_step
 from canon.training.task import Classification
@@ -19,7 +20,7 @@ def parts(toy_source):
     optimizer = optimizers.create("momentum", learning_rate=schedule, weight_decay=0.01)
     prepare = preprocess.create(toy_source, "none", Augmentation(pad_crop=1, flip=True))
     batches = pipeline.create(toy_source, 16)
-    step = jax.jit(make_train_step(task, optimizer, schedule, prepare))
+    step = jax.jit(make_train_step(of_task(task), optimizer, schedule, prepare))
     evaluate = jax.jit(make_evaluation_step(task, prepare))
 
     def begin(seed):
@@ -67,7 +68,7 @@ def test_the_step_descends_the_tasks_gradient_as_written_out(toy_source):
     batch = pipeline.create(toy_source, 16).batch(0, 0)
     optimizer = optimizers.create("momentum", learning_rate=0.1)
     state = initial_state(task, optimizer, prepare(batch, None), jnp.uint32(0))
-    after, metrics = make_train_step(task, optimizer, optax.constant_schedule(0.1), prepare)(state, batch)
+    after, metrics = make_train_step(of_task(task), optimizer, optax.constant_schedule(0.1), prepare)(state, batch)
 
     gradient = jax.grad(lambda p: task.loss(p, {}, prepare(batch, None), None, False)[0])(state.params)
     expected = jax.tree.map(lambda p, g: p - 0.1 * g, state.params, gradient)

@@ -1,5 +1,9 @@
 """Normalisation: of a batch, and of neighbouring channels."""
 
+import contextlib
+import contextvars
+from collections.abc import Iterator
+
 import jax
 from flax import linen as nn
 from jax import numpy as jnp
@@ -8,15 +12,35 @@ from canon.errors import UserError
 from canon.layers.precision import at_least_float32
 from canon.layers.windows import layer_name
 
+_AXIS: contextvars.ContextVar[str | None] = contextvars.ContextVar("axis of the batch's parts", default=None)
+
+
+@contextlib.contextmanager
+def synchronized(axis: str) -> Iterator[None]:
+    """Within, `BatchNorm` sees all parts of a batch that is cut up along a mapped axis of devices, and not just one.
+
+    A network says nothing of devices; whoever maps it over them does.
+    """
+    before = _AXIS.set(axis)
+    try:
+        yield
+    finally:
+        _AXIS.reset(before)
+
 
 class BatchNorm(nn.BatchNorm):
     """Flax's `BatchNorm` with the constants of the residual nets, and its arithmetic in float32 at least.
 
-    Ioffe and Szegedy 2015. Any shape with channels last; the result has the input's dtype.
+    Ioffe and Szegedy 2015. Any shape with channels last; the result has the input's dtype. Of a batch that is cut up
+    over mapped devices it sees one part, unless `synchronized` says otherwise.
     """
 
     momentum: float = 0.9
     epsilon: float = 1e-5
+
+    def __post_init__(self):
+        self.axis_name = self.axis_name or _AXIS.get()
+        super().__post_init__()
 
     def __call__(self, x: jax.Array, **kwargs) -> jax.Array:
         kept = {name: leaf.dtype for name, leaf in self.variables.get("batch_stats", {}).items()}

@@ -1,18 +1,54 @@
-"""Transformations: what takes a step and returns a step that runs somewhere."""
+"""Transformations: what takes a step, or the gradient in it, and returns one that runs somewhere.
+
+The section `parallel` of a config chooses; the step is the same. Under `jit` there is one program over all devices,
+which draws the same random numbers however many they are. Under `pmap` each device runs the step with its part of the
+batch, and draws numbers of its own, for augmentation and dropout.
+"""
 
 from collections.abc import Callable
 
 import jax
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
+from ml_collections import ConfigDict
 
 from canon.data.pipeline import Batch, Resident
-from canon.errors import UserError
+from canon.errors import UserError, did_you_mean
+from canon.training import gradient as gradients
+from canon.training.gradient import Gradient
 from canon.training.state import TrainState
+from canon.training.task import CARRY
+
+AXIS = "data"
+"""The axis of a mesh over which a batch is split."""
+
+STEPS = ("jit", "pmap")
+"""What `parallel.step` can be."""
+
+STATISTICS = ("global", "device")
+"""What `parallel.batch_statistics` can be."""
+
+
+def check(config: ConfigDict, batch_size: int) -> None:
+    """Raises `UserError` unless the section `parallel` of a config can be had for batches of that size."""
+    for name, known in (("step", STEPS), ("batch_statistics", STATISTICS)):
+        if config[name] not in known:
+            raise UserError(
+                f"parallel.{name} must be one of {', '.join(known)}, not {config[name]!r}"
+                f"{did_you_mean(config[name], known)}"
+            )
+    mesh = data_mesh(config.devices, batch_size)
+    if config.micro_batches < 1:
+        raise UserError(f"parallel.micro_batches must be at least 1, not {config.micro_batches}")
+    if batch_size // mesh.size % config.micro_batches:
+        raise UserError(
+            f"parallel.micro_batches={config.micro_batches} does not divide the {batch_size // mesh.size} examples of "
+            f"train.batch_size={batch_size} that each of {mesh.size} devices has"
+        )
 
 
 def data_mesh(devices: int, batch_size: int) -> Mesh:
-    """A mesh with one axis, `data`, over this process's first `devices` devices; 0 takes all of them.
+    """A mesh with one axis, `AXIS`, over this process's first `devices` devices; 0 takes all of them.
 
     Raises:
       UserError: there are not so many, or they do not divide the batch.
@@ -23,7 +59,7 @@ def data_mesh(devices: int, batch_size: int) -> Mesh:
     devices = devices or len(available)
     if batch_size % devices:
         raise UserError(f"train.batch_size {batch_size} cannot be split evenly over {devices} devices")
-    return Mesh(np.array(available[:devices]), ("data",))
+    return Mesh(np.array(available[:devices]), (AXIS,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -33,13 +69,46 @@ def replicated(mesh: Mesh) -> NamedSharding:
 
 def split(mesh: Mesh) -> NamedSharding:
     """The first axis cut evenly over the devices."""
-    return NamedSharding(mesh, PartitionSpec("data"))
+    return NamedSharding(mesh, PartitionSpec(AXIS))
 
 
 def _batch_sharding(batch: Batch, mesh: Mesh):
     if isinstance(batch, Resident):
         return Resident(replicated(mesh), split(mesh))
     return split(mesh)
+
+
+def in_parts(gradient: Gradient, config: ConfigDict, mesh: Mesh) -> Gradient:
+    """The gradient in the parts that the section `parallel` of a config asks for; see `canon.training.gradient`."""
+    on_cpu = mesh.devices.flat[0].platform == "cpu"
+    gradient = gradients.accumulate(gradient, config.micro_batches, unroll=on_cpu)
+    global_statistics = config.batch_statistics == "global"
+    if config.step == "pmap":
+        return gradients.across(gradient, AXIS, global_statistics)
+    return gradient if global_statistics else _on_each_device(gradients.across(gradient, AXIS, False), mesh)
+
+
+def _on_each_device(gradient: Gradient, mesh: Mesh) -> Gradient:
+    """For use under `jit`: `gradient` runs on every device with its part of the batch."""
+    everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
+
+    def mapped(params, task_state, batch, key):
+        of_state = {name: rows if name == CARRY else everywhere for name in task_state}
+        # Unchecked: with the check JAX takes the gradient for a sum over devices already, which is silently wrong.
+        return jax.shard_map(
+            gradient,
+            mesh=mesh,
+            in_specs=(everywhere, of_state, rows, everywhere),
+            out_specs=(everywhere, everywhere, of_state, everywhere),
+            check_vma=False,
+        )(params, task_state, batch, key)
+
+    return mapped
+
+
+def compile_step(step: Callable, config: ConfigDict, mesh: Mesh, batch: Batch) -> Callable:
+    """A train step, compiled as the section `parallel` of a config asks; it uses up the state that it is given."""
+    return {"jit": jit, "pmap": pmap}[config.step](step, mesh, batch, donate_state=True)
 
 
 def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) -> Callable:
@@ -60,6 +129,40 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) ->
         out_shardings=replicated(mesh),
         donate_argnums=(0,) if donate_state else (),
     )
+
+
+def pmap(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) -> Callable:
+    """`step(state, batch)` run by `jax.pmap` on each device of a mesh, with its part of the batch and of the carry.
+
+    The gradient in it has to be that of all devices: see `canon.training.gradient.across`. No axis of devices shows
+    outside; arguments are those of `jit`.
+    """
+    devices = list(mesh.devices.flat)
+    of_state = TrainState(step=None, seed=None, params=None, model_state=None, opt_state=None, carry=0)
+    of_batch = Resident(arrays=None, index=0) if isinstance(batch, Resident) else 0
+    mapped = jax.pmap(
+        step,
+        AXIS,
+        in_axes=(of_state, of_batch),
+        out_axes=(of_state, None),
+        devices=devices,
+        donate_argnums=(0,) if donate_state else (),
+    )
+
+    def cut(rows: jax.Array) -> jax.Array:
+        return rows.reshape(len(devices), -1, *rows.shape[1:])
+
+    def join(rows: jax.Array) -> jax.Array:
+        return rows.reshape(-1, *rows.shape[2:])
+
+    def run(state: TrainState, batch: Batch):
+        is_resident = isinstance(batch, Resident)
+        batch = batch.replace(index=cut(batch.index)) if is_resident else jax.tree.map(cut, batch)
+        carry = jax.tree.map(lambda a: jax.device_put(cut(a), split(mesh)), state.carry)
+        state, metrics = mapped(state.replace(carry=carry), batch)
+        return state.replace(carry=jax.tree.map(join, state.carry)), metrics
+
+    return run
 
 
 def jit_init(init: Callable[[jax.Array], TrainState], mesh: Mesh) -> Callable[[jax.Array], TrainState]:

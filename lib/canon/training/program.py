@@ -20,6 +20,7 @@ from canon.training import (
     text_workload,
     translation_workload,
 )
+from canon.training import gradient as gradients
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
 from canon.training.task import Variables
@@ -126,6 +127,7 @@ def build(config: ConfigDict) -> Program:
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
+    parallel.check(config.parallel, config.train.batch_size)
     mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
     workload = catalog.look_up("task", WORKLOADS, config.task)(config, mesh, "activity" in watch)
     task, batches, prepare = workload.task, workload.pipelines, workload.preprocess
@@ -139,13 +141,14 @@ def build(config: ConfigDict) -> Program:
     abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), jax.numpy.uint32))
     place = parallel.replicated(mesh)
     compiled_init = parallel.jit_init(init, mesh)
-    train_step = make_train_step(task, optimizer, schedule, prepare, watch_gradients="gradients" in watch)
+    gradient = parallel.in_parts(gradients.of_task(task), config.parallel, mesh)
+    train_step = make_train_step(gradient, optimizer, schedule, prepare, watch_gradients="gradients" in watch)
     return Program(
         config=config,
         pipelines=batches,
         init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
-        train_step=parallel.jit(train_step, mesh, example, donate_state=True),
+        train_step=parallel.compile_step(train_step, config.parallel, mesh, example),
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
         views=workload.views,
         vocabularies=workload.vocabularies,

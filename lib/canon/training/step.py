@@ -11,6 +11,7 @@ from canon.analysis.activity import gradient_norms
 from canon.data.pipeline import Batch
 from canon.data.preprocess import Preprocess
 from canon.schedules import LearningRate
+from canon.training.gradient import Gradient
 from canon.training.metrics import Mean, Metrics
 from canon.training.state import TrainState
 from canon.training.task import Task
@@ -20,7 +21,7 @@ EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
 
 
 def make_train_step(
-    task: Task,
+    gradient: Gradient,
     optimizer: optax.GradientTransformationExtraArgs,
     schedule: LearningRate,
     preprocess: Preprocess,
@@ -29,7 +30,7 @@ def make_train_step(
     """`train_step(state, batch) -> (state, metrics)`.
 
     Args:
-      task: what is learned.
+      gradient: of what is learned; see `canon.training.gradient`.
       optimizer: how; its learning rate is `schedule`.
       schedule: of the learning rate, to be logged.
       preprocess: from a batch as it is stored to what the task takes, augmented.
@@ -43,18 +44,16 @@ def make_train_step(
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(state.seed), state.step))
         batch = preprocess(batch, augment_key)
-        (loss, (task_state, metrics)), gradient = jax.value_and_grad(task.loss, has_aux=True)(
-            state.params, state.task_state, batch, model_key, train=True
-        )
-        updates, opt_state = optimizer.update(gradient, state.opt_state, state.params, value=loss)
+        found, objective, task_state, metrics = gradient(state.params, state.task_state, batch, model_key)
+        updates, opt_state = optimizer.update(found, state.opt_state, state.params, value=objective)
         metrics = metrics | {
             "learning_rate": Mean.of(schedules.rate(schedule, state.step, opt_state)),
-            "gradient_norm": Mean.of(optax.tree.norm(gradient)),
+            "gradient_norm": Mean.of(optax.tree.norm(found)),
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
         if watch_gradients:
-            metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(gradient).items()}
+            metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
         state = state.replace(step=state.step + 1, params=params, opt_state=opt_state)
         return state.replace_task_state(task_state), metrics
