@@ -38,7 +38,7 @@ def main(arguments: list[str]) -> int:
         print(HELP, end="")
         return 0
     try:
-        from canon.errors import UserError, did_you_mean
+        from canon.errors import UserError, did_you_mean, outcome
     except ModuleNotFoundError:
         print("canon: not installed in this Python; in its folder: pip install -e .", file=sys.stderr)
         return 2
@@ -46,18 +46,13 @@ def main(arguments: list[str]) -> int:
         if verb not in VERBS:
             raise UserError(f"no verb {verb!r}{did_you_mean(verb, VERBS)} (there are: {', '.join(VERBS)})")
         return importlib.import_module(f"canon.commands.{verb}").main(rest, EXPERIMENTS)
-    except UserError as error:
-        print(f"canon: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("canon: stopped at once; what was saved before is kept", file=sys.stderr)
-        return 130
     except BrokenPipeError:  # the reader of a pipe has had enough; what a run saved before is kept
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
         return 141
-    except OSError as error:  # a full disk, a folder that is gone
-        print(f"canon: {error.strerror or error}: {error.filename or 'no file named'}", file=sys.stderr)
-        return 1
+    except (UserError, KeyboardInterrupt, OSError) as error:
+        status, line = outcome(error)
+        print(f"canon: {line}", file=sys.stderr)
+        return status
 
 
 if __name__ == "__main__":

@@ -16,3 +16,14 @@ def did_you_mean(word: str, known: Iterable[str]) -> str:
     known = {name.lower(): name for name in known}
     nearest = difflib.get_close_matches(word.lower(), known, n=1)
     return f"; did you mean {known[nearest[0]]}?" if nearest else ""
+
+
+def outcome(error: BaseException) -> tuple[int, str] | None:
+    """The exit status and the line for an error that a user can do something about; None for any other."""
+    if isinstance(error, UserError):
+        return 2, " ".join(str(error).split())
+    if isinstance(error, KeyboardInterrupt):
+        return 130, "stopped at once; what was saved before is kept"
+    if isinstance(error, OSError):  # a full disk, a folder that is gone
+        return 1, f"{error.strerror or error}: {error.filename or 'no file named'}"
+    return None

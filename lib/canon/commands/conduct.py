@@ -1,6 +1,7 @@
 """Conducting a study: from an experiment and what a user wants of it to the verdict."""
 
 import shlex
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -15,12 +16,19 @@ from canon.commands.signals import StopSignals
 from canon.errors import UserError
 from canon.study import plan, report, runner, selection, workdir
 from canon.study.verdict import VERDICT_FILE
+from canon.training import hosts
+from canon.training.hosts import Place
 from canon.training.loop import Interrupted
 from canon.training.result import read_result
 
 
 def conduct(
-    experiment: Experiment, typed: str, overrides: list[tuple[str, str]], directory: Path | None, arms: str | None
+    experiment: Experiment,
+    typed: str,
+    overrides: list[tuple[str, str]],
+    directory: Path | None,
+    arms: str | None,
+    place: Place | None = None,
 ) -> int:
     """Trains the runs of a study that are still to train, and judges its claims.
 
@@ -30,6 +38,7 @@ def conduct(
       overrides: of config fields, as (dotted key, text).
       directory: the workdir, or None for the default.
       arms: the arms to train now, separated by commas, or None for all.
+      place: of this process among those that train together; None to find out.
 
     Returns:
       The exit status.
@@ -42,7 +51,17 @@ def conduct(
     typed_words = ["launch.py", "run", typed, *([f"--workdir={directory}"] if directory else [])]
     directory = directory or Path("runs") / "-".join(filter(None, [experiment.name, argument]))
     chosen = _choose(arms, config)
+    protocol = plan.complete(experiment_file.load(experiment.path, config.protocol)) if config.protocol else None
+    command = shlex.join([*typed_words, *(f"--config.{key}={text}" for key, text in overrides)])
+    study = workdir.Study(experiment.name, argument, config, protocol, command)
     runtime.start()
+    hosts.join(place)
+    with hosts.leaving_at_once():
+        return _conduct(study, overrides, directory, chosen)
+
+
+def _conduct(study: workdir.Study, overrides: list[tuple[str, str]], directory: Path, chosen: list[str]) -> int:
+    config = study.config
     try:
         workdir.check(directory, config)
     except UserError:
@@ -53,13 +72,15 @@ def conduct(
     unfinished = dict.fromkeys(r.arm for r in plan.runs(config, directory) if read_result(r.directory) is None)
     programs.check(unfinished)
 
-    protocol = plan.complete(experiment_file.load(experiment.path, config.protocol)) if config.protocol else None
-    command = shlex.join([*typed_words, *(f"--config.{key}={text}" for key, text in overrides)])
-    study = workdir.Study(experiment.name, argument, config, protocol, command)
-    workdir.create(directory, study)
+    hosts.wait_for_all("the beginning of a study")  # every process has looked at the workdir as it was
+    if hosts.is_first():
+        workdir.create(directory, study)
+    hosts.wait_for_all("the workdir of a study")
+    if not hosts.is_first():
+        return _follow(runner.planned(config, directory, chosen), programs)
 
     runs = runner.planned(config, directory, chosen)
-    print(config.title or experiment.name)
+    print(config.title or study.experiment)
     counts = _count(len(chosen), "arm"), _count(config.seeds, "seed"), _count(len(chosen) * config.seeds, "run")
     trials = len(runs) - len(chosen) * config.seeds
     before = f", after {_count(trials, 'trial')} of {_count(len(config.candidates), 'candidate')}" if trials else ""
@@ -70,11 +91,21 @@ def conduct(
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
-                runner.run(runs, programs.build, progress, should_stop=stop_signals)
+                runner.run(runs, programs.build, progress, should_stop=hosts.any_says(stop_signals))
         except Interrupted as interruption:
             print(f"{interruption} and saved; the same command goes on from there")
-            return 128 + stop_signals.number
+            return 128 + (stop_signals.number or signal.SIGTERM)  # it may have come to another process
     announce(report.write(study, directory), directory)
+    return 0
+
+
+def _follow(runs: list[plan.Run], programs: runner.Programs) -> int:
+    """Trains with the first process, which writes and prints; returns the exit status."""
+    with StopSignals() as stop_signals:
+        try:
+            runner.run(runs, programs.build, runner.Nobody(), should_stop=hosts.any_says(stop_signals))
+        except Interrupted:
+            return 128 + (stop_signals.number or signal.SIGTERM)
     return 0
 
 

@@ -13,6 +13,12 @@ DESCRIPTION = """Trains every run of an experiment (each arm with each seed), an
 
 The same command again goes on where it stopped: runs that have ended are not trained again. Every field of the config
 can be set by --config.FIELD=VALUE; WORKDIR/study.json and the report show all of them.
+
+To train in several processes, each with its own devices, give all of them the same command, and say which is which:
+
+    launch.py run plain_vs_residual --coordinator=HOST:PORT --num_processes=2 --process_id=0
+
+Under SLURM's srun, Open MPI, Kubernetes and on TPU pods they find each other by themselves.
 """
 
 
@@ -24,6 +30,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="an experiment file, in place of a name")
     parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")
     parser.add_argument("--arms", metavar="ARM,ARM", help="train these arms only; the verdict is of all that is there")
+    parser.add_argument("--coordinator", metavar="HOST:PORT", help="train in several processes: where process 0 is")
+    parser.add_argument("--process_id", type=int, help="which of them this is, from 0")
+    parser.add_argument("--num_processes", type=int, help="how many they are")
+    parser.add_argument("--join_timeout", type=float, default=300.0, help="seconds in which all have to come (300)")
     options = parser.parse_args(rest)
     experiment = command_line.choose_experiment("run", options.experiment, options.config, experiments)
     if options.workdir == "":
@@ -32,5 +42,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     typed = options.experiment or f"--config={options.config}"
 
     from canon.commands.conduct import conduct
+    from canon.training.hosts import Place
 
-    return conduct(experiment, typed, overrides, workdir, options.arms)
+    given = options.coordinator, options.process_id, options.num_processes
+    if None in given and given != (None, None, None):
+        raise UserError("--coordinator, --process_id and --num_processes go together: give all of them, or none")
+    place = None if options.coordinator is None else Place(*given, options.join_timeout)
+    return conduct(experiment, typed, overrides, workdir, options.arms, place)

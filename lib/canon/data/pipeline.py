@@ -40,11 +40,22 @@ class Resident:
     index: jax.Array
 
 
+@flax.struct.dataclass
+class Share:
+    """The rows of a batch that one of several processes has read: those of its own devices.
+
+    Attributes:
+      arrays: a dict of arrays, each `[rows of this process, ...]`.
+    """
+
+    arrays: dict[str, np.ndarray]
+
+
 def examples(batch: Batch) -> dict[str, jax.Array]:
     """The examples of a batch, wherever they waited. Pure, and made to run inside the jitted step."""
     if isinstance(batch, Resident):
         return {name: array[batch.index] for name, array in batch.arrays.items()}
-    return batch
+    return batch.arrays if isinstance(batch, Share) else batch
 
 
 _gather = jax.jit(examples)
@@ -129,11 +140,14 @@ class StreamedPipeline:
       source: where the examples are.
       batch_size: examples of a training batch.
       crops: how images of different sizes become images of one; None where they have one size already.
+      process, processes: which of how many processes this is: of each batch it reads its own share.
     """
 
     source: Source
     batch_size: int
     crops: Crops | None = None
+    process: int = 0
+    processes: int = 1
 
     @property
     def size(self) -> int:
@@ -153,16 +167,23 @@ class StreamedPipeline:
             return self.crops.evaluation(image)
 
         def load(index, mask):
-            return self._read(index, crop) | {"mask": mask}
+            return self._read(index, crop, mask=mask)
 
         return self._ahead([functools.partial(load, *chosen) for chosen in evaluation_indices(self.size, batch_size)])
 
     def _ahead(self, loads: Sequence[Callable[[], Batch]]) -> Iterator[Batch]:
         return read_ahead(loads, self.crops)
 
-    def _read(self, index: np.ndarray, crop: Callable[[int, np.ndarray], np.ndarray]) -> Batch:
-        images, labels = stack(self.source, [int(i) for i in index], None if self.crops is None else crop)
-        return {"image": images, "label": labels}
+    def _read(self, index: np.ndarray, crop: Callable[[int, np.ndarray], np.ndarray], **others: np.ndarray) -> Batch:
+        first, last = (len(index) * i // self.processes for i in (self.process, self.process + 1))
+
+        def crop_of_share(position: int, image: np.ndarray) -> np.ndarray:
+            return crop(first + position, image)  # what it draws goes by its place in the whole batch
+
+        chosen = [int(i) for i in index[first:last]]
+        images, labels = stack(self.source, chosen, None if self.crops is None else crop_of_share)
+        batch = {"image": images, "label": labels} | {name: rows[first:last] for name, rows in others.items()}
+        return batch if self.processes == 1 else Share(batch)
 
 
 def _crop_generator(seed: int, step: int, position: int) -> np.random.Generator:
@@ -239,7 +260,7 @@ def create(
     if not 1 <= batch_size <= len(source):
         raise UserError(f"train.batch_size must be between 1 and the {len(source)} training examples, not {batch_size}")
     if not is_resident(source, placement, crops):
-        return StreamedPipeline(source, batch_size, crops)
+        return StreamedPipeline(source, batch_size, crops, jax.process_index(), jax.process_count())
     data = read(source)
     return ResidentPipeline(
         jax.device_put({"image": data.images, "label": data.labels}, sharding), batch_size, batch_sharding

@@ -9,13 +9,21 @@ from ml_collections import ConfigDict
 from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
-from canon.training import loop, program
+from canon.training import hosts, loop, program
 from canon.training.program import Program
 from canon.training.result import Result, read_result
 
 
 class StudyObserver(loop.Observer, Protocol):
     """Someone who watches a study: told which run begins and how it ended, and of what happens in between."""
+
+    def run_began(self, run: Run) -> None: ...
+
+    def run_ended(self, run: Run, result: Result) -> None: ...
+
+
+class Nobody(loop.Nobody):
+    """An observer of a study that looks away."""
 
     def run_began(self, run: Run) -> None: ...
 
@@ -114,9 +122,10 @@ def run(
                 for other in runs:  # all seeds of an arm learn the same
                     if other.arm == run.arm and (other.directory / workdir.TEXT_FILE).exists():
                         workdir.check_text(other.directory, program.vocabularies, program.checksums)
-            workdir.write_run_config(run.directory, run.arm, seed, program.config)
-            if program.checksums:
-                workdir.keep_text(run.directory, program.vocabularies, program.checksums)
+            if hosts.is_first():
+                workdir.write_run_config(run.directory, run.arm, seed, program.config)
+                if program.checksums:
+                    workdir.keep_text(run.directory, program.vocabularies, program.checksums)
             result = loop.train(program, seed, run.directory, observer, should_stop)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:

@@ -3,7 +3,6 @@
 from typing import Any
 
 import jax
-import numpy as np
 from jax import numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
@@ -14,7 +13,7 @@ from canon.data.pipeline import Batch
 from canon.data.words import BOS, EOS
 from canon.errors import UserError
 from canon.generation import decoding
-from canon.training import image_workload, workload
+from canon.training import hosts, image_workload, workload
 from canon.training.perplexity import perplexity
 from canon.training.sequence_to_sequence import SequenceToSequence
 from canon.training.task import Variables
@@ -53,8 +52,8 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         for batch in pipeline.evaluation_batches(batch_size):
             seen = prepared(batch)
             answers, _ = decoding.decode(model, variables, (seen["image"],), BOS, EOS, most, config.train.beams)
-            counted = np.asarray(seen["mask"]) > 0
-            differs = (np.asarray(answers)[:, 0] != np.asarray(seen["targets"])) & counted
+            answers, mask, targets = map(hosts.fetch, (answers, seen["mask"], seen["targets"]))
+            differs = (answers[:, 0] != targets) & (mask > 0)
             wrong += int(differs.any(axis=1).sum())
         return {"sequence_error": wrong / pipeline.size}
 

@@ -13,11 +13,12 @@ from typing import Protocol
 
 import jax
 
-from canon.training import environment, measures
+from canon.errors import UserError
+from canon.training import environment, hosts, measures
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.program import Program
-from canon.training.recorder import Recorder, read_metrics
+from canon.training.recorder import Recorder, Silent, read_metrics
 from canon.training.result import Result, diverged, finished, reached, read_result, write_result
 from canon.training.state import TrainState
 from canon.training.window import Window
@@ -82,6 +83,8 @@ def train(
 ) -> Result:
     """Trains one run to its end, from its newest checkpoint if it has one. A run that has ended is only read.
 
+    Where several processes train it, the first one writes, and all return what it has written.
+
     Args:
       program: what to train; the run does not use it up, so that the next seed can have it.
       seed: of every random number.
@@ -95,10 +98,15 @@ def train(
     result = read_result(directory)
     if result is None:
         directory.mkdir(parents=True, exist_ok=True)
-        with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints:
+        with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints, hosts.ending_with_others():
             result = _train(program, seed, directory, checkpoints, observer, should_stop)
-        result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
-        write_result(directory, result)
+        if result is not None:
+            result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
+            write_result(directory, result)
+        hosts.wait_for_all("the end of a run")
+        result = result or read_result(directory)
+        if result is None:
+            raise UserError(f"{directory} holds no result here: the workdir has to lie where all processes see it")
     return result
 
 
@@ -109,7 +117,8 @@ def _train(
     checkpoints: Checkpoints,
     observer: Observer,
     should_stop: Callable[[], bool],
-) -> Result:
+) -> Result | None:
+    """The result, in the first process."""
     config = program.config.train
     began = time.perf_counter()
     if checkpoints.latest_step() is None:
@@ -123,11 +132,11 @@ def _train(
     def seconds() -> float:
         return progress["seconds"] + time.perf_counter() - began
 
-    with Recorder(directory, first) as recorder:
+    with Recorder(directory, first) if hosts.is_first() else Silent() as recorder:
         window = Window(first, progress["window"])
         target = config.target_error if config.stop_at_target else 0.0
         # A launch that was killed as it ended, at its target, has nothing left to train.
-        ended = target and reached(read_metrics(directory), target)
+        ended = hosts.first_says(bool(target and reached(read_metrics(directory), target)))
         batches = program.pipelines["train"].batches(seed, first, first if ended else steps)
         step, compiled = first, set()
         for step, batch in enumerate(batches, start=first + 1):
@@ -157,6 +166,8 @@ def _train(
                 recorder.write(step, values)
                 observer.recorded(step, values)
             if not_finite is not None:
+                if not hosts.is_first():
+                    return None
                 lines = read_metrics(directory)
                 result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
                 of_task = measures.worst(program.config.task).items()
@@ -173,4 +184,6 @@ def _train(
                 raise Interrupted(step)
             if last:
                 break
+    if not hosts.is_first():
+        return None
     return finished(step, read_metrics(directory), seconds(), compile_seconds, config)

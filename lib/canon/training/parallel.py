@@ -5,6 +5,7 @@ which draws the same random numbers however many they are. Under `pmap` each dev
 batch, and draws numbers of its own, for augmentation and dropout.
 """
 
+import functools
 from collections.abc import Callable
 
 import jax
@@ -12,7 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
-from canon.data.pipeline import Batch, Resident
+from canon.data.pipeline import Batch, Resident, Share
 from canon.errors import UserError, did_you_mean
 from canon.training import gradient as gradients
 from canon.training.gradient import Gradient
@@ -38,6 +39,8 @@ def check(config: ConfigDict, batch_size: int) -> None:
                 f"{did_you_mean(config[name], known)}"
             )
     mesh = data_mesh(config.devices, batch_size)
+    if config.step == "pmap" and jax.process_count() > 1:
+        raise UserError("parallel.step=pmap is for the devices of one process; for several use parallel.step=jit")
     if config.micro_batches < 1:
         raise UserError(f"parallel.micro_batches must be at least 1, not {config.micro_batches}")
     if batch_size // mesh.size % config.micro_batches:
@@ -48,18 +51,22 @@ def check(config: ConfigDict, batch_size: int) -> None:
 
 
 def data_mesh(devices: int, batch_size: int) -> Mesh:
-    """A mesh with one axis, `AXIS`, over this process's first `devices` devices; 0 takes all of them.
+    """A mesh with one axis, `AXIS`, over the first `devices` devices of every process; 0 takes all of them.
 
     Raises:
       UserError: there are not so many, or they do not divide the batch.
     """
-    available = jax.local_devices()
+    available, processes = jax.local_devices(), jax.process_count()
     if not 0 <= devices <= len(available):
         raise UserError(f"parallel.devices must be between 0 (all) and the {len(available)} there are, not {devices}")
-    devices = devices or len(available)
-    if batch_size % devices:
-        raise UserError(f"train.batch_size {batch_size} cannot be split evenly over {devices} devices")
-    return Mesh(np.array(available[:devices]), (AXIS,))
+    of_each: dict[int, list[jax.Device]] = {}
+    for device in jax.devices():
+        of_each.setdefault(device.process_index, []).append(device)
+    chosen = [d for process in sorted(of_each) for d in of_each[process][: devices or len(available)]]
+    if batch_size % len(chosen):
+        of = f"{len(chosen)} devices{f' of {processes} processes' if processes > 1 else ''}"
+        raise UserError(f"train.batch_size {batch_size} cannot be split evenly over {of}")
+    return Mesh(np.array(chosen), (AXIS,))
 
 
 def replicated(mesh: Mesh) -> NamedSharding:
@@ -123,12 +130,30 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) ->
       batch: any batch of the kind that the step will be given; only its structure counts.
       donate_state: let the step write its new state into the old one's memory; the old one cannot be used again.
     """
-    return jax.jit(
+    compiled = jax.jit(
         step,
         in_shardings=(replicated(mesh), _batch_sharding(batch, mesh)),
         out_shardings=replicated(mesh),
         donate_argnums=(0,) if donate_state else (),
     )
+    return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
+
+
+def place(batch: Batch, mesh: Mesh) -> Batch:
+    """A batch as one array over the devices of all processes; what is on devices already stays there.
+
+    Of a NumPy array every process has all rows, and gives those of its own devices; a `Share` has these alone.
+    """
+
+    def whole(rows: jax.typing.ArrayLike) -> jax.Array:
+        if not isinstance(rows, np.ndarray):
+            return rows
+        return jax.make_array_from_callback(rows.shape, split(mesh), lambda index: rows[index])
+
+    if isinstance(batch, Share):
+        local = functools.partial(jax.make_array_from_process_local_data, split(mesh))
+        return jax.tree.map(lambda rows: local(rows) if isinstance(rows, np.ndarray) else rows, batch.arrays)
+    return jax.tree.map(whole, batch)
 
 
 def pmap(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) -> Callable:

@@ -87,8 +87,8 @@ class Program:
 
     @property
     def devices(self) -> int:
-        """How many devices it runs on."""
-        return self.config.parallel.devices or jax.local_device_count()
+        """How many devices it runs on, of all processes."""
+        return (self.config.parallel.devices or jax.local_device_count()) * jax.process_count()
 
 
 WATCHED = ("activity", "gradients")

@@ -4,6 +4,7 @@ from typing import Any
 
 import flax.struct
 import jax
+import numpy as np
 import optax
 from jax import numpy as jnp
 
@@ -45,7 +46,7 @@ class TrainState:
 
     def forget(self, batch_size: int) -> "TrainState":
         """With a carry of zeros, for batches of that size."""
-        return self.replace(carry=jax.tree.map(lambda a: jnp.zeros((batch_size, *a.shape[1:]), a.dtype), self.carry))
+        return self.replace(carry=jax.tree.map(lambda a: np.zeros((batch_size, *a.shape[1:]), a.dtype), self.carry))
 
 
 def initial_state(
