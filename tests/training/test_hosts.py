@@ -1,0 +1,185 @@
+"""Several processes, over loopback, do what one does; and they end together."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.training import twenty_steps
+
+from canon.errors import UserError
+from canon.training import hosts
+
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture
+def coordinator():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a Python program in `tmp_path`, with one device of its own; what is left of it is ended afterwards."""
+    flags = "--xla_backend_optimization_level=0"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        process.kill()
+        process.communicate()
+
+
+@pytest.mark.parametrize("number", [2, 4])
+def test_processes_train_and_evaluate_as_one_does(tmp_path, start, coordinator, number):
+    arguments = ["-m", "tests.training.twenty_steps", tmp_path, coordinator]
+    processes = [start(*arguments, i, number) for i in range(number)]
+    for process in processes:
+        _, errors = process.communicate(timeout=300)
+        assert process.returncode == 0, errors
+    for name, placement in twenty_steps.works(number):
+        with np.load(tmp_path / f"{name}-{placement}.npz") as found:
+            twenty_steps.assert_same(twenty_steps.flat(twenty_steps.train(name, tmp_path)), dict(found))
+
+
+EXPERIMENT = """
+from ml_collections import ConfigDict
+from canon import config as canon_config
+
+def get_config(argument=""):
+    config = canon_config.default()
+    config.model = ConfigDict({"name": "mlp", "hidden": (8,)})
+    config.train.steps = 400 if argument == "long" else 12
+    config.train.log_every = 3
+    config.train.evaluate_every = 600
+    config.train.checkpoint_every = 5
+    config.seeds = 1 if argument == "long" else 2
+    config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
+    config.claims = ConfigDict({"width": canon_config.claim(statement="Wider.", higher="narrow", lower="wide")})
+    return config
+"""
+
+
+@pytest.fixture
+def launch(tmp_path, start):
+    (tmp_path / "width.py").write_text(EXPERIMENT)
+
+    def launch(argument, workdir, *arguments):
+        return start(ROOT / "launch.py", "run", f"--config=width.py:{argument}", f"--workdir={workdir}", *arguments)
+
+    return launch
+
+
+def together(launch, coordinator, number, argument, workdir):
+    where = f"--coordinator={coordinator}", f"--num_processes={number}", "--join_timeout=120"
+    return [launch(argument, workdir, *where, f"--process_id={i}") for i in range(number)]
+
+
+def files_of(workdir):
+    return sorted(str(path.relative_to(workdir)) for path in workdir.rglob("*.json*"))
+
+
+def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_path, launch, coordinator):
+
+    alone = launch("", "one")
+    assert alone.wait(timeout=120) == 0
+    outputs = [process.communicate(timeout=120) for process in together(launch, coordinator, 2, "", "two")]
+    assert "verdict: underpowered" in outputs[0][0]
+    assert "verdict" not in outputs[1][0]  # one of them prints
+    assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
+    one, two = (json.loads((tmp_path / name / "verdict.json").read_text()) for name in ("one", "two"))
+    assert one["verdict"] == two["verdict"]
+    for claim, expected in one["claims"].items():
+        assert two["claims"][claim]["differences"] == pytest.approx(expected["differences"], abs=1e-6)
+    for run in ("narrow/seed-0", "wide/seed-1"):
+        for mine, other in zip(
+            *((tmp_path / name / run / "metrics.jsonl").read_text().splitlines() for name in ("one", "two")),
+            strict=True,
+        ):
+            mine, other = json.loads(mine), json.loads(other)
+            for name in mine:
+                if not name.startswith("speed/"):
+                    assert other[name] == pytest.approx(mine[name], abs=1e-5)
+
+
+def wait_for(path):
+    for _ in range(600):
+        if path.exists() and path.read_text():
+            return
+        time.sleep(0.1)
+    raise AssertionError(f"{path} did not come")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_another_number(
+    tmp_path, launch, coordinator, victim
+):
+    processes = together(launch, coordinator, 2, "long", "study")
+    wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
+    processes[victim].send_signal(signal.SIGKILL)
+    _, errors = processes[1 - victim].communicate(timeout=60)
+    assert processes[1 - victim].returncode not in (0, 2)
+    # As the open line says it, or where a collective was quicker.
+    assert f"canon: process {victim} has ended; " in errors or "canon: another process has ended" in errors
+    assert "what was saved before is kept: start all of them again" in errors
+    output, errors = launch("long", "study").communicate(timeout=240)
+    assert "verdict: " in output, errors
+
+
+def test_a_signal_to_one_of_them_stops_all(tmp_path, launch, coordinator):
+    processes = together(launch, coordinator, 2, "long", "study")
+    wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
+    processes[1].send_signal(signal.SIGTERM)
+    output, _ = processes[0].communicate(timeout=60)
+    assert "and saved; the same command goes on from there" in output
+    assert [process.wait(timeout=60) for process in processes] == [143, 143]
+
+
+@pytest.mark.parametrize(
+    ("where", "reason"),
+    [
+        (("localhost", 0, 2), "takes HOST:PORT"),
+        (("localhost:99999", 0, 2), "takes HOST:PORT"),
+        (("localhost:1000", 2, 2), "from 0 to --num_processes - 1, not 2 of 2"),
+        (("localhost:1000", -1, 2), "not -1 of 2"),
+        (("localhost:1000", 0, 2, 0.0), "above 0 seconds"),
+    ],
+)
+def test_a_place_that_cannot_be_is_refused(where, reason):
+    with pytest.raises(UserError, match=reason):
+        hosts.Place(*where)
+
+
+@pytest.mark.parametrize(
+    ("environment", "several"),
+    [
+        ({}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "1"}, False),
+        ({"SLURM_JOB_ID": "7", "SLURM_STEP_NUM_TASKS": "4"}, True),
+        ({"OMPI_COMM_WORLD_SIZE": "2"}, True),
+        ({"TPU_WORKER_HOSTNAMES": "a"}, False),
+        ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
+        ({"JAX_COORDINATOR_ADDRESS": "a:1"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, True),
+    ],
+)
+def test_launchers_are_recognised(environment, several):
+    assert hosts.environment_names_several(environment) == several
