@@ -10,6 +10,7 @@ from jax.extend.core import Jaxpr, Literal
 from canon.analysis import layers, receptive_field
 from canon.analysis.layers import Layer
 from canon.analysis.receptive_field import ReceptiveField
+from canon.multiply_adds import of_equation
 
 # They write over their input, or do nothing in a prediction.
 _IN_PLACE = ("Activation", "Dropout")
@@ -122,24 +123,8 @@ def _multiply_adds(trace: layers.Trace) -> dict[int, int]:
         elif marked and marked[0] == "end" and is_open:
             open_layers.pop()
         else:
-            costs[open_layers[-1]] = costs.get(open_layers[-1], 0) + _cost(equation)
+            costs[open_layers[-1]] = costs.get(open_layers[-1], 0) + of_equation(equation)
     return costs
-
-
-def _cost(equation) -> int:
-    outputs = math.prod(equation.outvars[0].aval.shape)
-    if equation.primitive.name == "dot_general":
-        contracted = equation.params["dimension_numbers"][0][0]
-        shape = equation.invars[0].aval.shape
-        return outputs * math.prod(shape[axis] for axis in contracted)
-    if equation.primitive.name == "conv_general_dilated":
-        kernel = equation.invars[1].aval.shape
-        numbers = equation.params["dimension_numbers"]
-        if set(equation.params["lhs_dilation"]) != {1}:  # transposed: each input meets the kernel, zeros do not count
-            inputs = equation.invars[0].aval.shape
-            return math.prod(inputs) // inputs[numbers.lhs_spec[1]] * math.prod(kernel)
-        return outputs * math.prod(kernel) // kernel[numbers.rhs_spec[0]]
-    return 0
 
 
 def _depth(trace: layers.Trace) -> int:

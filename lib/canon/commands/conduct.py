@@ -19,6 +19,7 @@ from canon.study.verdict import VERDICT_FILE
 from canon.training import hosts
 from canon.training.hosts import Place
 from canon.training.loop import Interrupted
+from canon.training.profile import Profile
 from canon.training.result import read_result
 
 
@@ -29,6 +30,7 @@ def conduct(
     directory: Path | None,
     arms: str | None,
     place: Place | None = None,
+    profile: Profile | None = None,
 ) -> int:
     """Trains the runs of a study that are still to train, and judges its claims.
 
@@ -39,6 +41,7 @@ def conduct(
       directory: the workdir, or None for the default.
       arms: the arms to train now, separated by commas, or None for all.
       place: of this process among those that train together; None to find out.
+      profile: of some steps of the first run that takes them.
 
     Returns:
       The exit status.
@@ -57,10 +60,16 @@ def conduct(
     runtime.start()
     hosts.join(place)
     with hosts.leaving_at_once():
-        return _conduct(study, overrides, directory, chosen)
+        return _conduct(study, overrides, directory, chosen, profile)
 
 
-def _conduct(study: workdir.Study, overrides: list[tuple[str, str]], directory: Path, chosen: list[str]) -> int:
+def _conduct(
+    study: workdir.Study,
+    overrides: list[tuple[str, str]],
+    directory: Path,
+    chosen: list[str],
+    profile: Profile | None,
+) -> int:
     config = study.config
     try:
         workdir.check(directory, config)
@@ -72,6 +81,9 @@ def _conduct(study: workdir.Study, overrides: list[tuple[str, str]], directory: 
     unfinished = dict.fromkeys(r.arm for r in plan.runs(config, directory) if read_result(r.directory) is None)
     programs.check(unfinished)
 
+    longest = max(arm.train.steps for arm in plan.arm_configs(config).values())
+    if profile and profile.last > longest:
+        raise UserError(f"--profile={profile.first}-{profile.last}: no run has more than {longest} steps")
     hosts.wait_for_all("the beginning of a study")  # every process has looked at the workdir as it was
     if hosts.is_first():
         workdir.create(directory, study)
@@ -91,11 +103,13 @@ def _conduct(study: workdir.Study, overrides: list[tuple[str, str]], directory: 
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
-                runner.run(runs, programs.build, progress, should_stop=hosts.any_says(stop_signals))
+                runner.run(runs, programs.build, progress, hosts.any_says(stop_signals), profile)
         except Interrupted as interruption:
             print(f"{interruption} and saved; the same command goes on from there")
             return 128 + (stop_signals.number or signal.SIGTERM)  # it may have come to another process
     announce(report.write(study, directory), directory)
+    if profile:
+        print(f"trace:   {profile.written or 'none: no run of this launch took all of those steps'}")
     return 0
 
 

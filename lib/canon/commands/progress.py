@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from canon.study.plan import Run
-from canon.training import measures
+from canon.training import measures, stopwatch
 from canon.training.result import SPLITS, Result
 
 _MEASURED = {name for of_task in measures.MEASURED.values() for name in of_task}
@@ -131,7 +131,8 @@ class Progress:
         }
         errors = {name: f"{100 * value:.2f}%" for name, value in whole.items() if name.endswith("/error")}
         shown = ", ".join(f"{name} {value}" for name, value in ((of_text or errors) | measured).items())
-        self._status = f"{run.title}: {how}{when}; {shown}{self._time_left()}"
+        where = stopwatch.describe(result.parts, result.seconds) if fresh else ""
+        self._status = f"{run.title}: {how}{when}{f' ({where})' if where else ''}; {shown}{self._time_left()}"
         self._line(self._status)
 
     def _time_left(self) -> str:

@@ -30,6 +30,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="an experiment file, in place of a name")
     parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")
     parser.add_argument("--arms", metavar="ARM,ARM", help="train these arms only; the verdict is of all that is there")
+    parser.add_argument("--profile", metavar="FIRST-LAST", help="trace these steps of the first run that takes them")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="train in several processes: where process 0 is")
     parser.add_argument("--process_id", type=int, help="which of them this is, from 0")
     parser.add_argument("--num_processes", type=int, help="how many they are")
@@ -43,9 +44,11 @@ def main(arguments: list[str], experiments: Path) -> int:
 
     from canon.commands.conduct import conduct
     from canon.training.hosts import Place
+    from canon.training.profile import Profile
 
     given = options.coordinator, options.process_id, options.num_processes
     if None in given and given != (None, None, None):
         raise UserError("--coordinator, --process_id and --num_processes go together: give all of them, or none")
     place = None if options.coordinator is None else Place(*given, options.join_timeout)
-    return conduct(experiment, typed, overrides, workdir, options.arms, place)
+    profile = None if options.profile is None else Profile.parse(options.profile)
+    return conduct(experiment, typed, overrides, workdir, options.arms, place, profile)

@@ -10,6 +10,7 @@ from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
 from canon.training import hosts, loop, program
+from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.result import Result, read_result
 
@@ -100,6 +101,7 @@ def run(
     build: Callable[[Run], Program],
     observer: StudyObserver,
     should_stop: Callable[[], bool] = lambda: False,
+    profile: Profile | None = None,
 ) -> None:
     """Trains `runs` in their order; those that have ended are only read.
 
@@ -108,6 +110,7 @@ def run(
       build: the program of a run; see `Programs.build`.
       observer: told of all that happens.
       should_stop: asked after every step.
+      profile: of some steps of the first run that takes them, where one is wanted.
 
     Raises:
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
@@ -126,7 +129,7 @@ def run(
                 workdir.write_run_config(run.directory, run.arm, seed, program.config)
                 if program.checksums:
                     workdir.keep_text(run.directory, program.vocabularies, program.checksums)
-            result = loop.train(program, seed, run.directory, observer, should_stop)
+            result = loop.train(program, seed, run.directory, observer, should_stop, profile)
         observer.run_ended(run, result)
         if should_stop() and run is not runs[-1]:
             raise loop.Interrupted(result.step)

@@ -5,6 +5,7 @@ What it records, by key: `batch/…` are means over the mini-batches since the l
 is without compiling, evaluating and saving.
 """
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -14,13 +15,15 @@ from typing import Protocol
 import jax
 
 from canon.errors import UserError
-from canon.training import environment, hosts, measures
+from canon.training import device, environment, hosts, measures
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
+from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.recorder import Recorder, Silent, read_metrics
 from canon.training.result import Result, diverged, finished, reached, read_result, write_result
 from canon.training.state import TrainState
+from canon.training.stopwatch import Stopwatch
 from canon.training.window import Window
 
 CHECKPOINT_FOLDER = "checkpoints"
@@ -80,6 +83,7 @@ def train(
     directory: Path,
     observer: Observer = Nobody(),
     should_stop: Callable[[], bool] = lambda: False,
+    profile: Profile | None = None,
 ) -> Result:
     """Trains one run to its end, from its newest checkpoint if it has one. A run that has ended is only read.
 
@@ -91,6 +95,7 @@ def train(
       directory: the run's folder; made if need be.
       observer: told of every line of metrics.
       should_stop: asked after every step.
+      profile: of some of the steps, where one is wanted.
 
     Raises:
       Interrupted: `should_stop` said yes; the run is saved.
@@ -99,7 +104,7 @@ def train(
     if result is None:
         directory.mkdir(parents=True, exist_ok=True)
         with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints, hosts.ending_with_others():
-            result = _train(program, seed, directory, checkpoints, observer, should_stop)
+            result = _train(program, seed, directory, checkpoints, observer, should_stop, profile)
         if result is not None:
             result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
             write_result(directory, result)
@@ -117,50 +122,72 @@ def _train(
     checkpoints: Checkpoints,
     observer: Observer,
     should_stop: Callable[[], bool],
+    profile: Profile | None,
 ) -> Result | None:
     """The result, in the first process."""
     config = program.config.train
     began = time.perf_counter()
     if checkpoints.latest_step() is None:
-        state, progress = program.init(seed), {"window": [], "seconds": 0.0, "compile_seconds": 0.0}
+        state = program.init(seed)
+        progress = {"window": [], "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
     else:
         state, progress = checkpoints.restore(program.abstract_state)
     first, compile_seconds = int(state.step), progress["compile_seconds"]
     steps = min(config.steps, config.give_up_after or config.steps)
     observer.started(first, steps)
 
+    watch = Stopwatch(progress["parts"])
+
     def seconds() -> float:
         return progress["seconds"] + time.perf_counter() - began
 
-    with Recorder(directory, first) if hosts.is_first() else Silent() as recorder:
+    with (
+        Recorder(directory, first) if hosts.is_first() else Silent() as recorder,
+        contextlib.closing(profile) if profile else contextlib.nullcontext(),
+    ):
         window = Window(first, progress["window"])
         target = config.target_error if config.stop_at_target else 0.0
         # A launch that was killed as it ended, at its target, has nothing left to train.
         ended = hosts.first_says(bool(target and reached(read_metrics(directory), target)))
         batches = program.pipelines["train"].batches(seed, first, first if ended else steps)
         step, compiled = first, set()
-        for step, batch in enumerate(batches, start=first + 1):
-            state, metrics = program.train_step(state, batch)
-            window.add(metrics)
+        for step, batch in enumerate(watch.waiting(batches), start=first + 1):
             shapes = tuple(jax.numpy.shape(leaf) for leaf in jax.tree.leaves(batch))
-            if shapes not in compiled:  # each has a program of its own
+            is_new = shapes not in compiled  # each has a program of its own
+            if profile:
+                profile.before(step, directory, state)
+            with (
+                watch.of("compile" if is_new else "step"),
+                jax.profiler.StepTraceAnnotation("train", step_num=step),
+                device.explaining_memory(program.config),
+            ):
+                state, metrics = program.train_step(state, batch)
+                if is_new:
+                    jax.block_until_ready(metrics)
+            window.add(metrics)
+            if is_new:
                 compiled.add(shapes)
-                jax.block_until_ready(metrics)
                 compile_seconds = compile_seconds or seconds()
                 window.restart_clock(step)
+            if profile:
+                profile.after(step, metrics)
 
             last = step == steps
             values: dict[str, float] = {}
             not_finite = None
             if last or step % config.log_every == 0:
-                values, not_finite = window.close(step, config.batch_size)
-                values |= program.derive(values)
+                with watch.of("step"), device.explaining_memory(program.config):
+                    values, not_finite = window.close(step, config.batch_size)
+                values |= program.derive(values) | device.memory()
+                if "speed/step_seconds" in values:
+                    values |= device.speed(program.multiply_adds, values["speed/step_seconds"], program.devices)
                 last = last or bool(target and values["batch/error"] <= target)
             if not_finite is None and (last or step % config.evaluate_every == 0):
                 for split in program.pipelines:
                     if last or split != "train":
                         observer.evaluating(step, split, program.pipelines[split].size)
-                        values |= evaluate(program, state, split)
+                        with watch.of("evaluate"):
+                            values |= evaluate(program, state, split)
                 window.restart_clock(step)
             if values:
                 recorder.write(step, values)
@@ -170,15 +197,16 @@ def _train(
                     return None
                 lines = read_metrics(directory)
                 result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
+                result = replace(result, parts=watch.seconds)
                 of_task = measures.worst(program.config.task).items()
                 worst = {f"{s}/{name}": value for s in program.pipelines if s != "train" for name, value in of_task}
                 return replace(result, metrics=result.metrics | program.derive(result.metrics) | worst)
 
             stop = should_stop() and not last
             if stop or last or step % config.checkpoint_every == 0:
-                checkpoints.save(
-                    state, {"window": window.pack(), "seconds": seconds(), "compile_seconds": compile_seconds}
-                )
+                with watch.of("save"):
+                    timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": watch.seconds}
+                    checkpoints.save(state, {"window": window.pack()} | timed)
                 window.restart_clock(step)
             if stop:
                 raise Interrupted(step)
@@ -186,4 +214,5 @@ def _train(
                 break
     if not hosts.is_first():
         return None
-    return finished(step, read_metrics(directory), seconds(), compile_seconds, config)
+    result = finished(step, read_metrics(directory), seconds(), compile_seconds, config)
+    return replace(result, parts=watch.seconds)

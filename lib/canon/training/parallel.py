@@ -41,6 +41,8 @@ def check(config: ConfigDict, batch_size: int) -> None:
     mesh = data_mesh(config.devices, batch_size)
     if config.step == "pmap" and jax.process_count() > 1:
         raise UserError("parallel.step=pmap is for the devices of one process; for several use parallel.step=jit")
+    if config.step == "pmap" and config.deterministic:
+        raise UserError("parallel.deterministic=true goes with parallel.step=jit: pmap takes no compiler options")
     if config.micro_batches < 1:
         raise UserError(f"parallel.micro_batches must be at least 1, not {config.micro_batches}")
     if batch_size // mesh.size % config.micro_batches:
@@ -115,10 +117,12 @@ def _on_each_device(gradient: Gradient, mesh: Mesh) -> Gradient:
 
 def compile_step(step: Callable, config: ConfigDict, mesh: Mesh, batch: Batch) -> Callable:
     """A train step, compiled as the section `parallel` of a config asks; it uses up the state that it is given."""
-    return {"jit": jit, "pmap": pmap}[config.step](step, mesh, batch, donate_state=True)
+    if config.step == "pmap":
+        return pmap(step, mesh, batch, donate_state=True)
+    return jit(step, mesh, batch, donate_state=True, deterministic=config.deterministic)
 
 
-def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) -> Callable:
+def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, deterministic: bool = False) -> Callable:
     """`step(state, batch)` compiled for a mesh: the state on every device, the batch split over them.
 
     Under jit the program is that of the whole batch, so that batch normalisation sees all of it, and the results are
@@ -129,12 +133,15 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) ->
       mesh: see `data_mesh`.
       batch: any batch of the kind that the step will be given; only its structure counts.
       donate_state: let the step write its new state into the old one's memory; the old one cannot be used again.
+      deterministic: take no operation of a GPU's whose result differs from run to run; a CPU and a TPU have none.
     """
+    options = {"xla_gpu_deterministic_ops": True, "xla_gpu_exclude_nondeterministic_ops": True}
     compiled = jax.jit(
         step,
         in_shardings=(replicated(mesh), _batch_sharding(batch, mesh)),
         out_shardings=replicated(mesh),
         donate_argnums=(0,) if donate_state else (),
+        compiler_options=options if deterministic else None,
     )
     return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
 

@@ -1,12 +1,13 @@
 """A program: all of a run that does not depend on its seed, built once and compiled once for every seed of an arm."""
 
+import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
 from ml_collections import ConfigDict
 
-from canon import catalog, optimizers, schedules
+from canon import catalog, multiply_adds, optimizers, schedules
 from canon.data.pipeline import Pipeline
 from canon.errors import UserError
 from canon.generation import decoding
@@ -84,6 +85,12 @@ class Program:
         _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
         derived = self.derive({f"batch/{name}": 0.0 for name in metrics})
         return {*metrics, *(name.removeprefix("batch/") for name in derived)}
+
+    @functools.cached_property
+    def multiply_adds(self) -> int:
+        """Of a training step, on all devices: what convolutions and products of matrices need, and their gradients."""
+        example = self.pipelines["train"].batch(seed=0, step=0)
+        return multiply_adds.of_function(self.train_step, self.abstract_state, example)
 
     @property
     def devices(self) -> int:

@@ -40,6 +40,7 @@ class Result:
         split.
       seconds: spent on this run, compiling included, over all launches; what a kill made it do twice counts once.
       compile_seconds: of the launch that began it, until its first step was done: initialising and compiling.
+      parts: where the seconds went; see `canon.training.stopwatch`.
       versions: of Python and of the packages that computed, in the launch that ended it.
       hardware: what that launch ran on.
     """
@@ -50,6 +51,7 @@ class Result:
     best_on_validation: dict[str, float] = field(default_factory=dict)
     seconds: float = 0.0
     compile_seconds: float = 0.0
+    parts: dict[str, float] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     hardware: dict[str, str | int] = field(default_factory=dict)
 

@@ -1,0 +1,71 @@
+"""Multiply-adds, against what XLA counts of the same computation, and by hand where it does not count loops."""
+
+import jax
+import numpy as np
+import pytest
+from jax import lax
+from jax import numpy as jnp
+from jax.sharding import Mesh, PartitionSpec
+
+from canon import multiply_adds
+
+
+def ones(*shape):
+    return jax.ShapeDtypeStruct(shape, jnp.float32)
+
+
+def xla_counts(function, *arguments):
+    return jax.jit(function).lower(*arguments).cost_analysis()["flops"] / 2
+
+
+def convolution(stride, dilation=1):
+    def convolve(images, kernel):
+        return lax.conv_general_dilated(
+            images, kernel, (stride, stride), [(0, 0), (0, 0)], lhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+
+    return convolve
+
+
+@pytest.mark.parametrize(
+    ("function", "arguments"),
+    [
+        (jnp.matmul, (ones(3, 5), ones(5, 7))),
+        (jnp.matmul, (ones(2, 3, 5), ones(2, 5, 7))),
+        (convolution(1), (ones(2, 8, 8, 3), ones(3, 3, 3, 4))),
+        (convolution(2), (ones(2, 9, 9, 3), ones(3, 3, 3, 4))),
+        (jax.grad(lambda k, x: (convolution(1)(x, k) ** 2).sum()), (ones(3, 3, 3, 4), ones(2, 8, 8, 3))),
+    ],
+)
+def test_products_and_convolutions_are_as_xla_counts_them(function, arguments):
+    counted = multiply_adds.of_function(function, *arguments)
+    assert counted == pytest.approx(xla_counts(function, *arguments), rel=0.4)  # it counts sums and padding its own way
+    assert counted > 0
+
+
+def test_by_hand():
+    assert multiply_adds.of_function(jnp.matmul, ones(3, 5), ones(5, 7)) == 3 * 5 * 7
+    assert multiply_adds.of_function(convolution(1), ones(2, 8, 8, 3), ones(3, 3, 3, 4)) == 2 * 6 * 6 * 4 * 9 * 3
+    # Zeros between the inputs of a transposed convolution are not multiplied.
+    assert multiply_adds.of_function(convolution(1, 2), ones(2, 4, 4, 3), ones(3, 3, 3, 4)) == 2 * 4 * 4 * 3 * 9 * 4
+
+
+def test_a_loop_counts_as_often_as_it_runs_and_a_condition_its_dearest_branch():
+    def loop(x, w):
+        return lax.scan(lambda h, _: (h @ w, None), x, None, length=6)[0]
+
+    assert multiply_adds.of_function(loop, ones(2, 4), ones(4, 4)) == 6 * 2 * 4 * 4
+
+    def branches(x, w):
+        return lax.cond(x[0, 0] > 0, lambda: x @ w @ w, lambda: x @ w)
+
+    assert multiply_adds.of_function(branches, ones(2, 4), ones(4, 4)) == 2 * 2 * 4 * 4
+
+
+def test_what_every_device_computes_counts_for_each():
+    mesh = Mesh(np.array(jax.devices()[:4]), ("data",))
+    rows = PartitionSpec("data")
+    product = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(rows, PartitionSpec()), out_specs=rows)
+    assert multiply_adds.of_function(product, ones(8, 5), ones(5, 7)) == 8 * 5 * 7
+    assert multiply_adds.of_function(jax.jit(product), ones(8, 5), ones(5, 7)) == 8 * 5 * 7
