@@ -68,6 +68,7 @@ class Progress:
         self._run = runs[0]
         self._began = self._printed = time.monotonic()
         self._step = self._steps = 0
+        self._at: dict[Run, tuple[int, int]] = {}  # where the other runs are, when several are trained together
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
 
     def __enter__(self) -> "Progress":
@@ -81,9 +82,14 @@ class Progress:
             self._live.stop()
 
     def run_began(self, run: Run) -> None:
-        self._run = run
+        self.turned_to(run)
         self._step = self._steps = 0
         self._cells[run] = "starting"
+
+    def turned_to(self, run: Run) -> None:
+        if run != self._run:
+            self._at[self._run] = self._step, self._steps
+            self._run, (self._step, self._steps) = run, self._at.get(run, (0, 0))
 
     def started(self, step: int, steps: int) -> None:
         self._step, self._steps = step, steps

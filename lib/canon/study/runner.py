@@ -1,4 +1,4 @@
-"""Training the runs of a study, one after another."""
+"""Training the runs of a study, one after another, or those of an arm together."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
-from canon.training import hosts, loop, program
+from canon.training import hosts, loop, program, strategy, together
 from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.result import Result, read_result
@@ -20,6 +20,9 @@ class StudyObserver(loop.Observer, Protocol):
 
     def run_began(self, run: Run) -> None: ...
 
+    def turned_to(self, run: Run) -> None:
+        """What is told next is of this run, which has begun: several are trained together."""
+
     def run_ended(self, run: Run, result: Result) -> None: ...
 
 
@@ -27,6 +30,8 @@ class Nobody(loop.Nobody):
     """An observer of a study that looks away."""
 
     def run_began(self, run: Run) -> None: ...
+
+    def turned_to(self, run: Run) -> None: ...
 
     def run_ended(self, run: Run, result: Result) -> None: ...
 
@@ -115,21 +120,92 @@ def run(
     Raises:
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
     """
-    for run in runs:
-        observer.run_began(run)
-        result = read_result(run.directory)
+    left = list(runs)
+    while left:
+        now = [left[0]]
+        result = read_result(left[0].directory)
         if result is None:
-            program = build(run)
-            seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
-            if program.checksums:
-                for other in runs:  # all seeds of an arm learn the same
-                    if other.arm == run.arm and (other.directory / workdir.TEXT_FILE).exists():
-                        workdir.check_text(other.directory, program.vocabularies, program.checksums)
-            if hosts.is_first():
-                workdir.write_run_config(run.directory, run.arm, seed, program.config)
-                if program.checksums:
-                    workdir.keep_text(run.directory, program.vocabularies, program.checksums)
-            result = loop.train(program, seed, run.directory, observer, should_stop, profile)
-        observer.run_ended(run, result)
-        if should_stop() and run is not runs[-1]:
+            program = build(left[0])
+            way, now = _group(left, program)
+            result = _train(now, way, runs, program, observer, should_stop, profile)
+        else:
+            observer.run_began(left[0])
+            observer.run_ended(left[0], result)
+        left = [run for run in left if run not in now]
+        if should_stop() and left:
             raise loop.Interrupted(result.step)
+
+
+def _group(left: Sequence[Run], program: Program) -> tuple[str, list[Run]]:
+    """How the first of the runs that are left is trained, and which with it: see `config.parallel.seeds`."""
+    way, first = program.config.parallel.seeds, left[0]
+    alike = [r for r in left if r.arm == first.arm and not r.candidate and read_result(r.directory) is None]
+    if way == "sequential" or first.candidate or len(alike) == 1:
+        return "sequential", [first]
+    if way == "auto":
+        way = strategy.choose(program, len(alike), first.directory.parent / strategy.FILE)
+    return way, [first] if way == "sequential" else alike
+
+
+def _train(
+    group: Sequence[Run],
+    way: str,
+    runs: Sequence[Run],
+    program: Program,
+    observer: StudyObserver,
+    should_stop: Callable[[], bool],
+    profile: Profile | None,
+) -> Result:
+    """Trains the runs of a group; the result of the last."""
+    seeds = [run.seed + selection.FIRST_SEED if run.candidate else run.seed for run in group]
+    for run, seed in zip(group, seeds, strict=True):
+        if program.checksums:
+            for other in runs:  # all seeds of an arm learn the same
+                if other.arm == run.arm and (other.directory / workdir.TEXT_FILE).exists():
+                    workdir.check_text(other.directory, program.vocabularies, program.checksums)
+        if hosts.is_first():
+            workdir.write_run_config(run.directory, run.arm, seed, program.config)
+            if program.checksums:
+                workdir.keep_text(run.directory, program.vocabularies, program.checksums)
+    if len(group) == 1:
+        observer.run_began(group[0])
+        result = loop.train(program, seeds[0], group[0].directory, observer, should_stop, profile)
+        observer.run_ended(group[0], result)
+        return result
+    observers = [_OfRun(observer, run) for run in group]
+    members = [
+        together.Member(seed, run.directory, its) for run, seed, its in zip(group, seeds, observers, strict=True)
+    ]
+    for its in observers:
+        its.began()
+    results = together.train(program, members, way, should_stop, profile)
+    for its, result in zip(observers, results, strict=True):
+        its.ended(result)
+    return results[-1]
+
+
+class _OfRun:
+    """An observer of one run among those that are trained together."""
+
+    def __init__(self, observer: StudyObserver, run: Run):
+        self._observer = observer
+        self._run = run
+
+    def began(self) -> None:
+        self._observer.run_began(self._run)
+
+    def ended(self, result: Result) -> None:
+        self._observer.turned_to(self._run)
+        self._observer.run_ended(self._run, result)
+
+    def started(self, step: int, steps: int) -> None:
+        self._observer.turned_to(self._run)
+        self._observer.started(step, steps)
+
+    def evaluating(self, step: int, split: str, examples: int) -> None:
+        self._observer.turned_to(self._run)
+        self._observer.evaluating(step, split, examples)
+
+    def recorded(self, step: int, values: dict[str, float]) -> None:
+        self._observer.turned_to(self._run)
+        self._observer.recorded(step, values)

@@ -23,6 +23,7 @@ from canon.training.program import Program
 from canon.training.recorder import Recorder, Silent, read_metrics
 from canon.training.result import Result, diverged, finished, reached, read_result, write_result
 from canon.training.state import TrainState
+from canon.training.step import TrainStep
 from canon.training.stopwatch import Stopwatch
 from canon.training.window import Window
 
@@ -84,6 +85,7 @@ def train(
     observer: Observer = Nobody(),
     should_stop: Callable[[], bool] = lambda: False,
     profile: Profile | None = None,
+    train_step: TrainStep | None = None,
 ) -> Result:
     """Trains one run to its end, from its newest checkpoint if it has one. A run that has ended is only read.
 
@@ -96,6 +98,7 @@ def train(
       observer: told of every line of metrics.
       should_stop: asked after every step.
       profile: of some of the steps, where one is wanted.
+      train_step: in place of the program's own, where other runs take theirs with it.
 
     Raises:
       Interrupted: `should_stop` said yes; the run is saved.
@@ -104,7 +107,8 @@ def train(
     if result is None:
         directory.mkdir(parents=True, exist_ok=True)
         with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints, hosts.ending_with_others():
-            result = _train(program, seed, directory, checkpoints, observer, should_stop, profile)
+            take = train_step or program.train_step
+            result = _train(program, take, seed, directory, checkpoints, observer, should_stop, profile)
         if result is not None:
             result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
             write_result(directory, result)
@@ -117,6 +121,7 @@ def train(
 
 def _train(
     program: Program,
+    train_step: TrainStep,
     seed: int,
     directory: Path,
     checkpoints: Checkpoints,
@@ -161,7 +166,7 @@ def _train(
                 jax.profiler.StepTraceAnnotation("train", step_num=step),
                 device.explaining_memory(program.config),
             ):
-                state, metrics = program.train_step(state, batch)
+                state, metrics = train_step(state, batch)
                 if is_new:
                     jax.block_until_ready(metrics)
             window.add(metrics)

@@ -26,13 +26,16 @@ AXIS = "data"
 STEPS = ("jit", "pmap")
 """What `parallel.step` can be."""
 
+SEEDS = ("sequential", "unroll", "vmap", "auto")
+"""What `parallel.seeds` can be."""
+
 STATISTICS = ("global", "device")
 """What `parallel.batch_statistics` can be."""
 
 
 def check(config: ConfigDict, batch_size: int) -> None:
     """Raises `UserError` unless the section `parallel` of a config can be had for batches of that size."""
-    for name, known in (("step", STEPS), ("batch_statistics", STATISTICS)):
+    for name, known in (("step", STEPS), ("batch_statistics", STATISTICS), ("seeds", SEEDS)):
         if config[name] not in known:
             raise UserError(
                 f"parallel.{name} must be one of {', '.join(known)}, not {config[name]!r}"
@@ -43,6 +46,10 @@ def check(config: ConfigDict, batch_size: int) -> None:
         raise UserError("parallel.step=pmap is for the devices of one process; for several use parallel.step=jit")
     if config.step == "pmap" and config.deterministic:
         raise UserError("parallel.deterministic=true goes with parallel.step=jit: pmap takes no compiler options")
+    if config.seeds != "sequential" and (config.step == "pmap" or jax.process_count() > 1):
+        raise UserError(
+            f"parallel.seeds={config.seeds} is for one process, and for parallel.step=jit; else leave it sequential"
+        )
     if config.micro_batches < 1:
         raise UserError(f"parallel.micro_batches must be at least 1, not {config.micro_batches}")
     if batch_size // mesh.size % config.micro_batches:
@@ -144,6 +151,40 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
         compiler_options=options if deterministic else None,
     )
     return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
+
+
+def jit_many(step: Callable, mesh: Mesh, batch: Batch, members: int, strategy: str) -> Callable:
+    """`many(states, batches) -> (states, metrics)`, tuples of so many members: a step of each, in one program.
+
+    Args:
+      step, mesh, batch: see `jit`.
+      members: how many states there are, and batches of one shape.
+      strategy: `unroll`, the step written out for each; or `vmap`, one step of arrays with an axis more, whose results
+        are those of single steps up to rounding.
+    """
+
+    def unrolled(states: tuple, batches: tuple):
+        return tuple(zip(*(step(*each) for each in zip(states, batches, strict=True)), strict=True))
+
+    def mapped(states: tuple, batches: tuple):
+        of_batch = Resident(arrays=None, index=0) if isinstance(batch, Resident) else 0
+        stacked = jax.tree.map(_stack, *batches)
+        if isinstance(batch, Resident):
+            stacked = batches[0].replace(index=_stack(*(each.index for each in batches)))
+        outcome = jax.vmap(step, in_axes=(0, of_batch))(jax.tree.map(_stack, *states), stacked)
+        states, metrics = ([jax.tree.map(lambda a, i=i: a[i], tree) for i in range(members)] for tree in outcome)
+        return tuple(states), tuple(metrics)
+
+    return jax.jit(
+        {"unroll": unrolled, "vmap": mapped}[strategy],
+        in_shardings=(replicated(mesh), (_batch_sharding(batch, mesh),) * members),
+        out_shardings=replicated(mesh),
+        donate_argnums=(0,),
+    )
+
+
+def _stack(*arrays: jax.Array) -> jax.Array:
+    return jax.numpy.stack(arrays)
 
 
 def place(batch: Batch, mesh: Mesh) -> Batch:

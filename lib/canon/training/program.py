@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import jax
+from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from canon import catalog, multiply_adds, optimizers, schedules
@@ -52,7 +53,8 @@ class Program:
       pipelines: by split: `train`, `validation` where one is held out, `test`.
       init: from a seed to the state before the first step.
       abstract_state: the shapes, dtypes and places of a state, to restore one into.
-      train_step: compiled on its first call; it consumes the state that it is given.
+      step, mesh: the train step as a pure function, and where it runs.
+      train_step: it, compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
       views: by split, how often an evaluation sees each example, as so many crops.
       vocabularies, checksums, derive, measure: see `canon.training.workload.Workload`.
@@ -62,6 +64,8 @@ class Program:
     pipelines: dict[str, Pipeline]
     init: Callable[[int], TrainState]
     abstract_state: TrainState
+    step: TrainStep
+    mesh: Mesh
     train_step: TrainStep
     evaluation_step: EvaluationStep
     views: Mapping[str, int]
@@ -155,6 +159,8 @@ def build(config: ConfigDict) -> Program:
         pipelines=batches,
         init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
+        step=train_step,
+        mesh=mesh,
         train_step=parallel.compile_step(train_step, config.parallel, mesh, example),
         evaluation_step=parallel.jit(make_evaluation_step(task, prepare), mesh, batch={}),
         views=workload.views,

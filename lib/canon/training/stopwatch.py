@@ -42,7 +42,9 @@ class Stopwatch:
 
 def describe(seconds: dict[str, float], total: float) -> str:
     """The shares in words, the largest first, those of 1% and more: `step 71%, compile 20%`."""
-    rest = {"rest": total - sum(seconds.values())}
-    shares = {part: 100 * spent / total for part, spent in (seconds | rest).items()} if total > 0 else {}
+    if not seconds or total <= 0:
+        return ""
+    shares = {part: 100 * spent / total for part, spent in seconds.items()}
+    shares["rest"] = 100 - sum(shares.values())
     shown = sorted(((share, part) for part, share in shares.items() if share >= 0.5), reverse=True)
     return ", ".join(f"{part} {share:.0f}%" for share, part in shown)

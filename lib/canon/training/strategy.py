@@ -1,0 +1,95 @@
+"""Choosing how the seeds of an arm are trained, by measuring a few steps of each way: `parallel.seeds=auto`."""
+
+import json
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import jax
+
+from canon import files
+from canon.errors import UserError
+from canon.training import parallel
+from canon.training.program import Program
+
+FILE = "seeds.json"
+"""In the folder of an arm: what was chosen, so that a study that goes on does so as it began."""
+
+_STEPS = 5  # that are timed, after one that is compiled
+_SHARE = 0.05  # of the time that all runs will take, which measuring another way may cost, or must promise to save
+_COMPILE = {"unroll": lambda members: members, "vmap": lambda members: 1.5}  # how much longer than one step's
+
+
+@dataclass(frozen=True)
+class Speed:
+    """Of one way: seconds to compile, and seconds for a step of all members."""
+
+    compile: float
+    step: float
+
+
+def choose(program: Program, members: int, path: Path) -> str:
+    """The way that takes the least time for so many runs of a program, as `path` says, or else as measured and kept.
+
+    A way whose compilation alone is likely to cost more than it can save is not tried.
+    """
+    if path.exists():
+        return _read(path)
+    chosen, speeds = fastest(lambda way: measure(program, members, way), members, program.config.train.steps)
+    kept = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
+    path.parent.mkdir(parents=True, exist_ok=True)
+    files.write_json(path, kept)
+    return chosen
+
+
+def fastest(measure: Callable[[str], Speed], members: int, steps: int) -> tuple[str, dict[str, Speed]]:
+    """The fastest way, and the speeds that were measured; `sequential` unless another saves a twentieth."""
+    speeds = {"sequential": measure("sequential")}
+    one = speeds["sequential"]
+    total = one.compile + steps * one.step
+    best = "sequential"
+    for way, times in _COMPILE.items():
+        if times(members) * one.compile <= _SHARE * total:
+            speeds[way] = measure(way)
+            least = speeds[best].step * (1 - _SHARE if best == "sequential" else 1)
+            best = way if speeds[way].step < least else best
+    return best, speeds
+
+
+def measure(program: Program, members: int, way: str) -> Speed:
+    """The speed of one way, on states that are made for it and thrown away."""
+    states = [program.init(seed) for seed in range(members)]
+    batches = [program.pipelines["train"].batch(seed, 0) for seed in range(members)]
+    if way == "sequential":
+
+        def step(states: list) -> list:
+            return [program.train_step(*each)[0] for each in zip(states, batches, strict=True)]
+
+    else:
+        many = parallel.jit_many(program.step, program.mesh, batches[0], members, way)
+
+        def step(states: list) -> list:
+            return list(many(tuple(states), tuple(batches))[0])
+
+    def timed(times: int) -> float:
+        nonlocal states
+        began = time.perf_counter()
+        for _ in range(times):
+            states = step(states)
+        jax.block_until_ready(states)
+        return time.perf_counter() - began
+
+    first = timed(1)
+    of_each = timed(_STEPS) / _STEPS
+    return Speed(max(0.0, first - of_each), of_each)
+
+
+def _read(path: Path) -> str:
+    try:
+        chosen = json.loads(path.read_text())["strategy"]
+    except (ValueError, KeyError, TypeError, OSError) as error:
+        raise UserError(f"{path} cannot be read; remove it to measure again") from error
+    if chosen not in parallel.SEEDS or chosen == "auto":
+        raise UserError(f"{path} names no way to train seeds: {chosen!r}; remove it to measure again")
+    return chosen

@@ -1,0 +1,145 @@
+"""Runs of several seeds, step by step in one program.
+
+Each run has its loop, in a thread of its own; when all of them want a step, one program takes it for all. Only one
+thread is awake at any time, so that nothing else has to know of the others: each run evaluates, records, saves,
+diverges or ends by itself, and those that are left go on.
+"""
+
+import functools
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jax
+
+from canon.training import loop, parallel
+from canon.training.profile import Profile
+from canon.training.program import Program
+from canon.training.result import Result
+
+
+@dataclass(frozen=True)
+class Member:
+    """One run of a group.
+
+    Attributes:
+      seed: of every random number.
+      directory: the run's folder.
+      observer: told of what happens to this run.
+    """
+
+    seed: int
+    directory: Path
+    observer: loop.Observer
+
+
+def train(
+    program: Program,
+    members: Sequence[Member],
+    strategy: str,
+    should_stop: Callable[[], bool] = lambda: False,
+    profile: Profile | None = None,
+) -> list[Result]:
+    """Trains runs that differ by their seeds, to the end of each; see `loop.train` for what a run does.
+
+    Args:
+      program: of all of them.
+      members: the runs.
+      strategy: `unroll` or `vmap`: see `parallel.jit_many`.
+      should_stop, profile: see `loop.train`.
+
+    Returns:
+      The result of each.
+
+    Raises:
+      Interrupted: `should_stop` said yes; the runs that had not ended are saved.
+    """
+    steps = _Steps(program, len(members), strategy)
+    results: list[Result | None] = [None] * len(members)
+    errors: list[BaseException] = []
+
+    def live(number: int, member: Member) -> None:
+        with steps.turn:
+            try:
+                take = functools.partial(steps.take, number)
+                its = member.seed, member.directory, member.observer
+                results[number] = loop.train(program, *its, should_stop, profile, take)
+            except BaseException as error:  # raised again in the thread that waits
+                errors.append(error)
+            finally:
+                steps.leave(number)
+
+    threads = [
+        threading.Thread(target=live, args=each, daemon=True, name=f"seed {each[1].seed}")
+        for each in enumerate(members)
+    ]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if errors:
+        raise min(errors, key=lambda error: isinstance(error, loop.Interrupted))  # what went wrong, before a stop
+    return results
+
+
+class _Steps:
+    """Where the runs of a group meet, to take a step together.
+
+    Attributes:
+      turn: held by the one thread that is awake.
+    """
+
+    def __init__(self, program: Program, members: int, strategy: str):
+        self.turn = threading.Condition()
+        self._program = program
+        self._strategy = strategy
+        self._programs: dict[Any, Callable] = {}
+        self._present = set(range(members))
+        self._wanted: dict[int, tuple[Any, Any]] = {}
+        self._taken: dict[int, Any] = {}
+
+    def take(self, number: int, state: Any, batch: Any) -> Any:
+        """The step of one run; returns when all runs that are there have wanted one."""
+        self._wanted[number] = state, batch
+        self._take_if_all_want()
+        while number not in self._taken:
+            self.turn.wait()
+        outcome = self._taken.pop(number)
+        if isinstance(outcome, BaseException):
+            raise outcome
+        return outcome
+
+    def leave(self, number: int) -> None:
+        """The run has ended; the others do not wait for it any more."""
+        self._present.discard(number)
+        self._take_if_all_want()
+
+    def _take_if_all_want(self) -> None:
+        if not self._wanted or self._wanted.keys() != self._present:
+            return
+        wanted, self._wanted = self._wanted, {}
+        # Runs whose batches are of one shape: those of different lengths have programs of their own.
+        alike: dict[Any, list[int]] = {}
+        for number in sorted(wanted):
+            leaves = jax.tree.leaves(wanted[number][1])
+            alike.setdefault(tuple(jax.numpy.shape(leaf) for leaf in leaves), []).append(number)
+        for numbers in alike.values():
+            try:
+                outcomes = self._step([wanted[number] for number in numbers])
+            except Exception as error:  # it is every run's
+                outcomes = [error] * len(numbers)
+            self._taken |= dict(zip(numbers, outcomes, strict=True))
+        self.turn.notify_all()
+
+    def _step(self, wanted: list[tuple[Any, Any]]) -> list[Any]:
+        if len(wanted) == 1:
+            return [self._program.train_step(*wanted[0])]
+        states, batches = zip(*wanted, strict=True)
+        key = len(wanted), jax.tree.structure(batches[0])
+        if key not in self._programs:
+            self._programs[key] = parallel.jit_many(
+                self._program.step, self._program.mesh, batches[0], len(wanted), self._strategy
+            )
+        return list(zip(*self._programs[key](states, batches), strict=True))

@@ -1,0 +1,198 @@
+"""Seeds that are trained in one program are trained as each alone."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from tests.training import twenty_steps
+from tests.training.runs import build, state_of
+
+from canon.errors import UserError
+from canon.study import plan, runner
+from canon.training import loop, strategy, together
+from canon.training.recorder import read_metrics
+from canon.training.strategy import Speed
+
+BOUNDS = {"batch_norm": 1e-3}
+"""Of the parameters under `vmap`, absolute, after these few steps: with batch normalisation rounding grows fast, even
+at the smaller rate that it has here."""
+
+
+def members(folder, seeds):
+    return [together.Member(seed, folder / f"seed-{seed}", loop.Nobody()) for seed in seeds]
+
+
+def recorded(folder):
+    lines = read_metrics(folder)
+    return [{name: v for name, v in line.items() if not name.startswith("speed/")} for line in lines]
+
+
+@pytest.fixture(scope="module")
+def text(tmp_path_factory):
+    path = tmp_path_factory.mktemp("text") / "text.txt"
+    path.write_text(twenty_steps.TEXT)
+    return path
+
+
+KINDS = {
+    "mlp": {"model": {"name": "mlp", "hidden": (8,), "dropout_rate": 0.3}},
+    "batch_norm": {
+        "model": {"name": "cifar_resnet", "depth": 8},
+        "augment": {"flip": True, "pad_crop": 1},
+        "schedule": {"learning_rate": 0.01},
+    },
+    "lstm": {"task": "language_model", "model": {"name": "char_rnn", "features": 8}, "data": {"chunk": 6}},
+    "buckets": twenty_steps.MODELS["masked"] | {"train": {"evaluate_every": 12}},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_seed_among_others_is_what_it_is_alone(tiny_config, tmp_path, text, kind):
+    changes = KINDS[kind] | ({"data": {"chunk": 6, "text": str(text)}} if kind == "lstm" else {})
+    built = build(tiny_config, **changes)
+    alone = {seed: loop.train(built, seed, tmp_path / f"alone-{seed}") for seed in (0, 2)}
+    for way in ("unroll", "vmap"):
+        results = together.train(built, members(tmp_path / way, (0, 1, 2)), way)
+        for seed, expected in alone.items():
+            one, other = state_of(built, tmp_path / f"alone-{seed}"), state_of(built, tmp_path / way / f"seed-{seed}")
+            bound = BOUNDS.get(kind, 1e-5)
+            if way == "unroll":
+                assert results[seed].metrics == expected.metrics
+                assert recorded(tmp_path / way / f"seed-{seed}") == recorded(tmp_path / f"alone-{seed}")
+                jax.tree.map(np.testing.assert_array_equal, one, other)
+            else:
+                assert results[seed].metrics == pytest.approx(expected.metrics, abs=100 * bound, rel=100 * bound)
+                for part in ("params", "carry"):
+                    leaves = zip(*(jax.tree.leaves(getattr(state, part)) for state in (one, other)), strict=True)
+                    assert max((np.abs(a - b).max() for a, b in leaves), default=0) < bound
+
+
+@pytest.mark.parametrize("way", ["unroll", "vmap"])
+def test_a_run_that_diverges_leaves_the_others_alone(tiny_config, tmp_path, way):
+    built = build(tiny_config)
+    alone = loop.train(built, 1, tmp_path / "alone")
+    take = built.train_step
+
+    class Poisoned(together._Steps):
+        """Seed 0's parameters are lost before its sixth step."""
+
+        def take(self, number, state, batch):
+            if number == 0 and int(state.step) == 5:
+                state = state.replace(params=jax.tree.map(lambda a: a * jax.numpy.nan, state.params))
+            return super().take(number, state, batch)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(together, "_Steps", Poisoned)
+        lost, kept = together.train(built, members(tmp_path / "group", (0, 1)), way)
+    assert built.train_step is take
+    assert (lost.status, lost.step) == ("diverged", 6)
+    assert kept.status == "finished"
+    assert kept.metrics == pytest.approx(alone.metrics, rel=1e-4)
+
+
+def test_runs_that_reach_a_target_leave_at_different_steps(tiny_config, tmp_path):
+    fields = {"log_every": 1, "steps": 60, "target_error": 0.2, "stop_at_target": True}
+    built = build(tiny_config, train=fields)
+    alone = [loop.train(built, seed, tmp_path / f"alone-{seed}") for seed in (0, 1, 2)]
+    assert len({result.step for result in alone}) > 1
+    found = together.train(built, members(tmp_path / "group", (0, 1, 2)), "unroll")
+    assert [result.step for result in found] == [result.step for result in alone]
+    assert [result.metrics for result in found] == [result.metrics for result in alone]
+
+
+def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path):
+    built = build(tiny_config)
+    whole = together.train(built, members(tmp_path / "whole", (0, 1)), "unroll")
+    left = iter(range(13, -1, -1))
+    with pytest.raises(loop.Interrupted):
+        together.train(built, members(tmp_path / "cut", (0, 1)), "unroll", should_stop=lambda: next(left, 0) == 0)
+    # One of them alone, the other after it: whoever is left may be trained in another company.
+    again = [loop.train(built, seed, tmp_path / "cut" / f"seed-{seed}") for seed in (0, 1)]
+    assert [result.metrics for result in again] == [result.metrics for result in whole]
+    for seed in (0, 1):
+        states = [state_of(built, tmp_path / name / f"seed-{seed}") for name in ("whole", "cut")]
+        jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch):
+    def broken(*_):
+        raise UserError("the step is broken")
+
+    monkeypatch.setattr(together.parallel, "jit_many", lambda *_: broken)
+    with pytest.raises(UserError, match="the step is broken"):
+        together.train(build(tiny_config), members(tmp_path, (0, 1)), "unroll")
+
+
+def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_config, tmp_path):
+    built = build(tiny_config)
+
+    class Angry(loop.Nobody):
+        def recorded(self, step, values):
+            raise UserError(f"no more after {step}")
+
+    group = [*members(tmp_path, (0,)), together.Member(1, tmp_path / "angry", Angry())]
+    with pytest.raises(UserError, match="no more after 4"):
+        together.train(built, group, "unroll")
+    assert loop.read_result(tmp_path / "seed-0").status == "finished"
+
+
+@pytest.mark.parametrize(
+    ("speeds", "steps", "chosen", "tried"),
+    [
+        ({"sequential": (1, 0.4), "unroll": (4, 0.3), "vmap": (1, 0.35)}, 1000, "unroll", 3),
+        ({"sequential": (1, 0.4), "unroll": (4, 0.3), "vmap": (1, 0.2)}, 1000, "vmap", 3),
+        ({"sequential": (1, 0.4), "unroll": (4, 0.39), "vmap": (1, 0.5)}, 1000, "sequential", 3),  # it saves too little
+        ({"sequential": (10, 0.4), "unroll": (40, 0.1), "vmap": (10, 0.1)}, 100, "sequential", 1),  # to compile is dear
+        ({"sequential": (1, 0.4), "unroll": (4, 0.1), "vmap": (1, 0.2)}, 100, "vmap", 2),
+    ],
+)
+def test_the_fastest_way_is_chosen_and_no_measure_costs_more_than_it_can_save(speeds, steps, chosen, tried):
+    found, measured = strategy.fastest(lambda way: Speed(*speeds[way]), members=4, steps=steps)
+    assert (found, len(measured)) == (chosen, tried)
+
+
+@pytest.mark.parametrize("way", ["sequential", "unroll", "vmap"])
+def test_every_way_can_be_measured(tiny_config, way):
+    speed = strategy.measure(build(tiny_config), 2, way)
+    assert speed.step > 0
+    assert speed.compile >= 0
+
+
+def test_a_choice_is_kept_for_the_study_that_goes_on(tiny_config, tmp_path, monkeypatch):
+    built = build(tiny_config)
+    path = tmp_path / "arm" / strategy.FILE
+    monkeypatch.setattr(strategy, "_SHARE", 1e9)  # everything is tried, and sequential is kept
+    assert strategy.choose(built, 2, path) in ("unroll", "vmap", "sequential")
+    assert set(json.loads(path.read_text())["measured"]) == {"sequential", "unroll", "vmap"}
+    path.write_text('{"strategy": "vmap"}')
+    assert strategy.choose(built, 2, path) == "vmap"
+    for content in ('{"strategy": "auto"}', "{}", "vmap"):
+        path.write_text(content)
+        with pytest.raises(UserError, match="remove it to measure again"):
+            strategy.choose(built, 2, path)
+
+
+@pytest.mark.parametrize("way", ["unroll", "vmap", "auto"])
+def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_study, tmp_path, way):
+    with tiny_study.unlocked():
+        tiny_study.seeds = 3
+        tiny_study.parallel.seeds = way
+    seen = []
+
+    class Watching(runner.Nobody):
+        def run_began(self, run):
+            seen.append(("began", run.arm, run.seed))
+
+        def run_ended(self, run, result):
+            seen.append(("ended", run.arm, run.seed))
+
+    programs = runner.Programs(tiny_study, tmp_path)
+    runs = plan.runs(tiny_study, tmp_path)
+    runner.run([runs[0]], programs.build, runner.Nobody())  # narrow, seed 0
+    runner.run(runs, programs.build, Watching())
+    assert seen.count(("ended", "narrow", 0)) == 1
+    assert len([event for event in seen if event[0] == "ended"]) == len(runs) == 6
+    if way != "auto":
+        assert seen.index(("began", "narrow", 2)) < seen.index(("ended", "narrow", 1))
+    assert all(run.directory.joinpath("result.json").exists() for run in runs)
