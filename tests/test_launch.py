@@ -324,7 +324,7 @@ def test_an_override_that_some_arms_do_not_take_says_so(launch_here, experiment)
         "run", f"--config={experiment}", "--config.model.hidden=(4,)", "--config.train.steps=3", "--config.seeds=1"
     )
     assert status == 0
-    assert "--config.model.hidden is not for wide: what an arm sets itself remains" in output
+    assert "--config.model.hidden is not for wide, which have that of their own, or none" in output
     assert "--config.train.steps" not in output
 
 

@@ -131,7 +131,7 @@ def default() -> ConfigDict:
     # The runs of an arm: `sequential`, one after another; or all seeds step by step in one program, as `unroll` (a step
     # of each, to the same bits) or `vmap` (arrays with an axis more, the same up to rounding); `auto` measures.
     config.parallel.seeds = "sequential"
-    config.parallel.deterministic = False  # on a GPU: the same bits in every run, for some of its speed
+    config.parallel.deterministic = False  # on a GPU: training takes the same bits every time, for some of its speed
     # What batch normalisation sees: `global`, the whole (micro-)batch, or `device`, each device's own part of it.
     config.parallel.batch_statistics = "global"
 

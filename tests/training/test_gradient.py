@@ -38,6 +38,10 @@ def convnet():
     return Classification(models.create("cifar_resnet", depth=8, num_classes=3))
 
 
+def in_parts_of(task, parts, unroll):
+    return gradient.mean(gradient.accumulate(gradient.sums(task), parts, unroll))
+
+
 def mlp():
     return Classification(models.create("mlp", hidden=(5,), num_classes=3))
 
@@ -54,7 +58,7 @@ def test_micro_batches_that_count_unequally_make_the_gradient_of_their_batch(bat
     whole = gradient.of_task(task)
     params, state = task.init(jax.random.key(0), batch)
     key = jax.random.key(1)
-    close(gradient.accumulate(whole, parts, unroll)(params, state, batch, key), whole(params, state, batch, key))
+    close(in_parts_of(task, parts, unroll)(params, state, batch, key), whole(params, state, batch, key))
 
 
 @pytest.mark.parametrize("step", ["jit", "pmap"])
@@ -69,7 +73,7 @@ def test_devices_that_count_unequally_make_the_gradient_of_their_batch(batch, st
 
 def on_devices(task, params, state, batch, key, devices, **changes):
     """What the gradient of the section `parallel` returns, under `jit` or `pmap`."""
-    mapped = parallel.in_parts(gradient.of_task(task), section(**changes), mesh(devices))
+    mapped = parallel.in_parts(task, section(**changes), mesh(devices))
     if changes["step"] == "jit":
         placed = jax.device_put(batch, parallel.split(mesh(devices)))
         return jax.jit(mapped)(params, state, placed, key)
@@ -92,9 +96,12 @@ def test_statistics_of_a_device_are_of_its_part_and_the_running_ones_their_mean(
     close(model_state, jax.tree.map(lambda a, b: (a + b) / 2, halves[0][2], halves[1][2]), 1e-5)
 
 
+@pytest.mark.parametrize("masked", [True, False])
 @pytest.mark.parametrize("step", ["jit", "pmap"])
-def test_global_statistics_are_of_the_whole_batch(batch, convnet, step):
-    batch.pop("mask")
+def test_global_statistics_are_of_the_whole_batch(batch, convnet, step, masked):
+    """Also where devices count unequally: the loss on one of them then has to do with the images on the other."""
+    if not masked:
+        batch.pop("mask")
     params, state = convnet.init(jax.random.key(0), batch)
     key = jax.random.key(1)
     found = on_devices(convnet, params, state, batch, key, 2, step=step, batch_statistics="global")
@@ -109,9 +116,7 @@ def test_batch_normalization_sees_micro_batches_one_after_another(batch, convnet
         part = {name: a[rows] for name, a in batch.items()}
         its, _, running, _ = gradient.of_task(convnet)(params, running, part, jax.random.key(1))
         sums.append(its)
-    found, _, model_state, _ = gradient.accumulate(gradient.of_task(convnet), 2, unroll=True)(
-        params, state, batch, jax.random.key(1)
-    )
+    found, _, model_state, _ = in_parts_of(convnet, 2, True)(params, state, batch, jax.random.key(1))
     close(found, jax.tree.map(lambda a, b: (a + b) / 2, *sums), 1e-5)
     close(model_state, running, 1e-6)
 
@@ -120,11 +125,11 @@ def test_batch_normalization_sees_micro_batches_one_after_another(batch, convnet
 def test_on_a_cpu_no_convolution_is_in_a_loop(batch, convnet, unroll):
     """There its gradient is tens of times slower in one: jax-ml/jax#12868."""
     params, state = convnet.init(jax.random.key(0), batch)
-    in_parts = gradient.accumulate(gradient.of_task(convnet), 2, unroll)
+    in_parts = in_parts_of(convnet, 2, unroll)
     loops = "stablehlo.while" in jax.jit(in_parts).lower(params, state, batch, jax.random.key(1)).as_text()
     assert loops != unroll
     section_of = section(micro_batches=2)
-    chosen = parallel.in_parts(gradient.of_task(convnet), section_of, mesh(1))
+    chosen = parallel.in_parts(convnet, section_of, mesh(1))
     assert "stablehlo.while" not in jax.jit(chosen).lower(params, state, batch, jax.random.key(1)).as_text()
 
 
@@ -137,8 +142,20 @@ def test_what_is_drawn_differs_between_the_parts(batch):
     one_part = {name: a[:4] for name, a in batch.items()}
     of_one = gradient.of_task(task)(params, state, one_part, jax.random.fold_in(key, 0))[0]
     of_parts = [
-        gradient.accumulate(gradient.of_task(task), 2, True)(params, state, batch, key)[0],
+        in_parts_of(task, 2, True)(params, state, batch, key)[0],
         on_devices(task, params, state, batch, key, 2, step="pmap")[0],
     ]
     for found in of_parts:
         assert any(np.abs(a - b).max() > 1e-4 for a, b in zip(*map(jax.tree.leaves, (found, of_one)), strict=True))
+
+
+def test_under_pmap_each_device_augments_its_images_in_its_own_way():
+    config = section(step="pmap", devices=2)
+
+    def draw(_):
+        return jax.random.uniform(parallel.key_of_device(jax.random.key(0), config))
+
+    drawn = jax.pmap(draw, parallel.AXIS, devices=jax.devices()[:2])(jnp.zeros(2))
+    assert drawn[0] != drawn[1]
+    alone = parallel.key_of_device(jax.random.key(0), section())
+    assert (jax.random.key_data(alone) == jax.random.key_data(jax.random.key(0))).all()

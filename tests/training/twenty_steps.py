@@ -13,8 +13,9 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
+from canon import hosts
 from canon.study import plan
-from canon.training import hosts, loop, program
+from canon.training import loop, program
 
 STEPS = 20
 

@@ -8,16 +8,15 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import experiment_file, models
+from canon import experiment_file, hosts, models
 from canon.commands import runtime
 from canon.commands.arguments import Experiment
 from canon.commands.progress import Progress
 from canon.commands.signals import StopSignals
 from canon.errors import UserError
+from canon.hosts import Place
 from canon.study import plan, report, runner, selection, workdir
 from canon.study.verdict import VERDICT_FILE
-from canon.training import hosts
-from canon.training.hosts import Place
 from canon.training.loop import Interrupted
 from canon.training.profile import Profile
 from canon.training.result import read_result
@@ -79,6 +78,7 @@ def _conduct(
     # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
     programs = runner.Programs(config, directory)
     unfinished = dict.fromkeys(r.arm for r in plan.runs(config, directory) if read_result(r.directory) is None)
+    hosts.check_same("runs that have ended", " ".join(unfinished))
     programs.check(unfinished)
 
     longest = max(arm.train.steps for arm in plan.arm_configs(config).values())
@@ -88,6 +88,8 @@ def _conduct(
     if hosts.is_first():
         workdir.create(directory, study)
     hosts.wait_for_all("the workdir of a study")
+    if hosts.several():  # the launch's own words differ from process to process, but not what the first has written
+        hosts.check_same("workdir", workdir.fingerprint(directory))
     if not hosts.is_first():
         return _follow(runner.planned(config, directory, chosen), programs)
 
@@ -98,8 +100,10 @@ def _conduct(
     before = f", after {_count(trials, 'trial')} of {_count(len(config.candidates), 'candidate')}" if trials else ""
     print(f"{counts[0]} × {counts[1]} = {counts[2]}{before}, in {directory}", flush=True)
     for key, _ in overrides:
-        if key.partition(".")[0] in plan.RUN_FIELDS and (others := _arms_that_set(key, config)):
-            print(f"--config.{key} is not for {', '.join(others)}: what an arm sets itself remains", flush=True)
+        others = [name for name in _arms_that_set(key, config) if name.partition(" ")[0] in chosen]
+        if key.partition(".")[0] in plan.RUN_FIELDS and others:
+            shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
+            print(f"--config.{key} is not for {shown}, which have that of their own, or none", flush=True)
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:

@@ -18,7 +18,8 @@ To train in several processes, each with its own devices, give all of them the s
 
     launch.py run plain_vs_residual --coordinator=HOST:PORT --num_processes=2 --process_id=0
 
-Under SLURM's srun, Open MPI, Kubernetes and on TPU pods they find each other by themselves.
+Under SLURM's srun, Open MPI and on TPU pods they find each other by themselves, as JAX does; elsewhere JAX may know
+with --coordinator=auto. --num_processes=1 alone says that this process is on its own.
 """
 
 
@@ -43,12 +44,14 @@ def main(arguments: list[str], experiments: Path) -> int:
     typed = options.experiment or f"--config={options.config}"
 
     from canon.commands.conduct import conduct
-    from canon.training.hosts import Place
+    from canon.hosts import AUTO, Place
     from canon.training.profile import Profile
 
     given = options.coordinator, options.process_id, options.num_processes
+    if given == (AUTO, None, None) or given == (None, None, 1):
+        given = AUTO if given[0] else "localhost:1", 0, 1
     if None in given and given != (None, None, None):
         raise UserError("--coordinator, --process_id and --num_processes go together: give all of them, or none")
-    place = None if options.coordinator is None else Place(*given, options.join_timeout)
+    place = None if given[0] is None else Place(*given, options.join_timeout)
     profile = None if options.profile is None else Profile.parse(options.profile)
     return conduct(experiment, typed, overrides, workdir, options.arms, place, profile)

@@ -24,10 +24,11 @@ def keep_freed_memory() -> None:
     Intel Xeon, 2026-11-25). Blocks above 64 MiB stay as they were: they fit in no heap of a worker thread, and to have
     all threads share the one heap that does grow costs small networks more than it saves.
     """
-    mmap_threshold, trim_threshold, most = -3, -1, ctypes.c_int(2**31 - 1)  # <malloc.h>
+    mmap_threshold, trim_threshold, most = -3, -1, 2**31 - 1  # <malloc.h>
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):
-        libc.mallopt(mmap_threshold, most)
-        libc.mallopt(trim_threshold, most)
+        # Older ones take no more than 32 MiB; with the second alone they would get every block from the kernel.
+        if libc.mallopt(mmap_threshold, most) or libc.mallopt(mmap_threshold, 2**25):
+            libc.mallopt(trim_threshold, most)
 
 
 def start() -> None:

@@ -17,6 +17,7 @@ import grain
 import jax
 import numpy as np
 
+from canon import hosts
 from canon.data.crops import Crops
 from canon.data.sources import Source, one_shape, read, stack
 from canon.errors import UserError
@@ -232,7 +233,7 @@ def is_resident(source: Source, placement: str, crops: Crops | None = None) -> b
         return placement == "device"
     stats = jax.local_devices()[0].memory_stats() or {}
     memory = stats.get("bytes_limit") or os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
-    return len(source) * int(np.prod(one_shape(source))) <= memory / 4
+    return hosts.first_says(len(source) * int(np.prod(one_shape(source))) <= memory / 4)
 
 
 def create(
@@ -262,6 +263,7 @@ def create(
     if not is_resident(source, placement, crops):
         return StreamedPipeline(source, batch_size, crops, jax.process_index(), jax.process_count())
     data = read(source)
-    return ResidentPipeline(
-        jax.device_put({"image": data.images, "label": data.labels}, sharding), batch_size, batch_sharding
-    )
+    arrays = {"image": data.images, "label": data.labels}
+    if hosts.several():  # `device_put` would have all of them exchange the whole set, to compare it
+        arrays = {n: jax.make_array_from_callback(a.shape, sharding, lambda i, a=a: a[i]) for n, a in arrays.items()}
+    return ResidentPipeline(jax.device_put(arrays, sharding), batch_size, batch_sharding)

@@ -6,10 +6,11 @@ from typing import Protocol
 
 from ml_collections import ConfigDict
 
+from canon import hosts
 from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
-from canon.training import hosts, loop, program, strategy, together
+from canon.training import loop, program, strategy, together
 from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.result import Result, read_result
@@ -124,6 +125,7 @@ def run(
     while left:
         now = [left[0]]
         result = read_result(left[0].directory)
+        hosts.check_same("results", f"{left[0].directory.name} {result is None}")
         if result is None:
             program = build(left[0])
             way, now = _group(left, program)

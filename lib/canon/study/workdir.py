@@ -22,6 +22,7 @@ from canon import files
 from canon.data.words import SPECIAL
 from canon.errors import UserError
 from canon.study import plan
+from canon.training.result import RESULT_FILE
 
 STUDY_FILE = "study.json"
 RUN_FILE = "config.json"
@@ -105,6 +106,24 @@ def create(workdir: Path, study: Study) -> None:
         files.write_json(workdir / STUDY_FILE, content)
     except OSError as error:
         raise UserError(f"--workdir {workdir} cannot be written: {error.strerror}") from error
+
+
+def fingerprint(workdir: Path) -> str:
+    """Something of the workdir that processes which see the same one agree on: the study in it, and what has ended."""
+    try:
+        of_study = (workdir / STUDY_FILE).read_text()
+    except OSError:
+        of_study = ""
+    ended = sorted(str(path.relative_to(workdir)) for path in workdir.glob(f"**/seed-*/{RESULT_FILE}"))
+    return "\n".join([of_study, str(_identity(workdir)), *ended])
+
+
+def _identity(workdir: Path) -> float:
+    """When the study was written, which two that were made alike do not share."""
+    try:
+        return (workdir / STUDY_FILE).stat().st_mtime
+    except OSError:
+        return 0.0
 
 
 def read(workdir: Path) -> Study:

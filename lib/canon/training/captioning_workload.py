@@ -7,13 +7,13 @@ from jax import numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
-from canon import losses, models
+from canon import hosts, losses, models
 from canon.data import captions
 from canon.data.pipeline import Batch
 from canon.data.words import BOS, EOS
 from canon.errors import UserError
 from canon.generation import decoding
-from canon.training import hosts, image_workload, workload
+from canon.training import image_workload, parallel, workload
 from canon.training.perplexity import perplexity
 from canon.training.sequence_to_sequence import SequenceToSequence
 from canon.training.task import Variables
@@ -50,7 +50,7 @@ def create(config: ConfigDict, mesh: Mesh, watch_activity: bool) -> Workload:
         pipeline, wrong = images.pipelines[split], 0
         most = written.targets.shape[1]
         for batch in pipeline.evaluation_batches(batch_size):
-            seen = prepared(batch)
+            seen = prepared(parallel.place(batch, mesh) if hosts.several() else batch)
             answers, _ = decoding.decode(model, variables, (seen["image"],), BOS, EOS, most, config.train.beams)
             answers, mask, targets = map(hosts.fetch, (answers, seen["mask"], seen["targets"]))
             differs = (answers[:, 0] != targets) & (mask > 0)

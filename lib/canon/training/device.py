@@ -69,10 +69,12 @@ def explaining_memory(config: ConfigDict) -> Iterator[None]:
         of_device = jax.local_devices()[0]
         limit = (of_device.memory_stats() or {}).get("bytes_limit")
         size = f" of {limit / 2**30:.1f} GiB" if limit else ""
-        parts = config.parallel.micro_batches
-        remat = " or --config.model.remat=true," if config.model.get("remat") is False else ""
+        parts, of_each = config.parallel.micro_batches, config.train.batch_size // (config.parallel.devices or 1)
+        more = next((n for n in range(parts + 1, of_each + 1) if of_each % n == 0), None)
+        cut = f" cut the batch into more of them with --config.parallel.micro_batches={more}," if more else ""
+        remat = " set --config.model.remat=true," if config.model.get("remat") is False else ""
         raise UserError(
             f"the memory{size} of {of_device.device_kind} does not hold a step of {config.train.batch_size} examples "
-            f"in {parts} part{'s' if parts > 1 else ''}; cut the batch into more of them with "
-            f"--config.parallel.micro_batches={2 * parts},{remat} or give it more devices"
+            f"in {parts} part{'s' if parts > 1 else ''};{cut}{remat} or give it more devices or a smaller "
+            "--config.train.batch_size"
         ) from error

@@ -14,8 +14,9 @@ from typing import Protocol
 
 import jax
 
+from canon import hosts
 from canon.errors import UserError
-from canon.training import device, environment, hosts, measures
+from canon.training import device, environment, measures
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.profile import Profile
@@ -132,6 +133,7 @@ def _train(
     """The result, in the first process."""
     config = program.config.train
     began = time.perf_counter()
+    hosts.check_same("checkpoints", str(checkpoints.latest_step()))
     if checkpoints.latest_step() is None:
         state = program.init(seed)
         progress = {"window": [], "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
@@ -210,7 +212,7 @@ def _train(
             stop = should_stop() and not last
             if stop or last or step % config.checkpoint_every == 0:
                 with watch.of("save"):
-                    timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": watch.seconds}
+                    timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": dict(watch.seconds)}
                     checkpoints.save(state, {"window": window.pack()} | timed)
                 window.restart_clock(step)
             if stop:

@@ -16,9 +16,9 @@ from ml_collections import ConfigDict
 from canon.data.pipeline import Batch, Resident, Share
 from canon.errors import UserError, did_you_mean
 from canon.training import gradient as gradients
-from canon.training.gradient import Gradient
+from canon.training.gradient import Gradient, Sums
 from canon.training.state import TrainState
-from canon.training.task import CARRY
+from canon.training.task import CARRY, Task
 
 AXIS = "data"
 """The axis of a mesh over which a batch is split."""
@@ -31,6 +31,9 @@ SEEDS = ("sequential", "unroll", "vmap", "auto")
 
 STATISTICS = ("global", "device")
 """What `parallel.batch_statistics` can be."""
+
+
+_DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_exclude_nondeterministic_ops": True}
 
 
 def check(config: ConfigDict, batch_size: int) -> None:
@@ -71,6 +74,9 @@ def data_mesh(devices: int, batch_size: int) -> Mesh:
     of_each: dict[int, list[jax.Device]] = {}
     for device in jax.devices():
         of_each.setdefault(device.process_index, []).append(device)
+    if len({len(its) for its in of_each.values()}) > 1:
+        counts = ", ".join(str(len(of_each[process])) for process in sorted(of_each))
+        raise UserError(f"processes need as many devices each, and have {counts}")
     chosen = [d for process in sorted(of_each) for d in of_each[process][: devices or len(available)]]
     if batch_size % len(chosen):
         of = f"{len(chosen)} devices{f' of {processes} processes' if processes > 1 else ''}"
@@ -94,25 +100,34 @@ def _batch_sharding(batch: Batch, mesh: Mesh):
     return split(mesh)
 
 
-def in_parts(gradient: Gradient, config: ConfigDict, mesh: Mesh) -> Gradient:
-    """The gradient in the parts that the section `parallel` of a config asks for; see `canon.training.gradient`."""
+def in_parts(task: Task, config: ConfigDict, mesh: Mesh) -> Gradient:
+    """The gradient of a task, in the parts that the section `parallel` of a config asks for."""
+    is_mapped = config.step == "pmap" or config.batch_statistics == "device"
+    if config.micro_batches == 1 and not is_mapped:
+        return gradients.of_task(task)
     on_cpu = mesh.devices.flat[0].platform == "cpu"
-    gradient = gradients.accumulate(gradient, config.micro_batches, unroll=on_cpu)
-    global_statistics = config.batch_statistics == "global"
-    if config.step == "pmap":
-        return gradients.across(gradient, AXIS, global_statistics)
-    return gradient if global_statistics else _on_each_device(gradients.across(gradient, AXIS, False), mesh)
+    sums = gradients.accumulate(gradients.sums(task), config.micro_batches, unroll=on_cpu)
+    if is_mapped:
+        sums = gradients.across(sums, AXIS, config.batch_statistics == "global")
+    if config.step != "pmap" and is_mapped:
+        sums = _on_each_device(sums, mesh)
+    return gradients.mean(sums)
 
 
-def _on_each_device(gradient: Gradient, mesh: Mesh) -> Gradient:
-    """For use under `jit`: `gradient` runs on every device with its part of the batch."""
+def key_of_device(key: jax.Array, config: ConfigDict) -> jax.Array:
+    """What a step draws from where the section `parallel` runs it: under `pmap` each device from a key of its own."""
+    return jax.random.fold_in(key, jax.lax.axis_index(AXIS)) if config.step == "pmap" else key
+
+
+def _on_each_device(sums: Sums, mesh: Mesh) -> Sums:
+    """For use under `jit`: `sums` runs on every device with its part of the batch."""
     everywhere, rows = PartitionSpec(), PartitionSpec(AXIS)
 
     def mapped(params, task_state, batch, key):
         of_state = {name: rows if name == CARRY else everywhere for name in task_state}
         # Unchecked: with the check JAX takes the gradient for a sum over devices already, which is silently wrong.
         return jax.shard_map(
-            gradient,
+            sums,
             mesh=mesh,
             in_specs=(everywhere, of_state, rows, everywhere),
             out_specs=(everywhere, everywhere, of_state, everywhere),
@@ -142,22 +157,23 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
       donate_state: let the step write its new state into the old one's memory; the old one cannot be used again.
       deterministic: take no operation of a GPU's whose result differs from run to run; a CPU and a TPU have none.
     """
-    options = {"xla_gpu_deterministic_ops": True, "xla_gpu_exclude_nondeterministic_ops": True}
     compiled = jax.jit(
         step,
         in_shardings=(replicated(mesh), _batch_sharding(batch, mesh)),
         out_shardings=replicated(mesh),
         donate_argnums=(0,) if donate_state else (),
-        compiler_options=options if deterministic else None,
+        compiler_options=_DETERMINISTIC if deterministic else None,
     )
     return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
 
 
-def jit_many(step: Callable, mesh: Mesh, batch: Batch, members: int, strategy: str) -> Callable:
+def jit_many(
+    step: Callable, mesh: Mesh, batch: Batch, members: int, strategy: str, deterministic: bool = False
+) -> Callable:
     """`many(states, batches) -> (states, metrics)`, tuples of so many members: a step of each, in one program.
 
     Args:
-      step, mesh, batch: see `jit`.
+      step, mesh, batch, deterministic: see `jit`.
       members: how many states there are, and batches of one shape.
       strategy: `unroll`, the step written out for each; or `vmap`, one step of arrays with an axis more, whose results
         are those of single steps up to rounding.
@@ -180,11 +196,22 @@ def jit_many(step: Callable, mesh: Mesh, batch: Batch, members: int, strategy: s
         in_shardings=(replicated(mesh), (_batch_sharding(batch, mesh),) * members),
         out_shardings=replicated(mesh),
         donate_argnums=(0,),
+        compiler_options=_DETERMINISTIC if deterministic else None,
     )
 
 
 def _stack(*arrays: jax.Array) -> jax.Array:
     return jax.numpy.stack(arrays)
+
+
+def whole_shapes(batch: Batch) -> Batch:
+    """A batch's shapes, of the rows of all processes."""
+    if isinstance(batch, Share):
+        processes = jax.process_count()
+        return jax.tree.map(
+            lambda a: jax.ShapeDtypeStruct((processes * a.shape[0], *a.shape[1:]), a.dtype), batch.arrays
+        )
+    return jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype), batch)
 
 
 def place(batch: Batch, mesh: Mesh) -> Batch:

@@ -22,7 +22,6 @@ from canon.training import (
     text_workload,
     translation_workload,
 )
-from canon.training import gradient as gradients
 from canon.training.state import TrainState, initial_state
 from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
 from canon.training.task import Variables
@@ -85,15 +84,18 @@ class Program:
 
     def recorded(self) -> set[str]:
         """The names of what every step of training records, found without running one."""
-        example = self.pipelines["train"].batch(seed=0, step=0)
+        example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
         _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
         derived = self.derive({f"batch/{name}": 0.0 for name in metrics})
         return {*metrics, *(name.removeprefix("batch/") for name in derived)}
 
     @functools.cached_property
     def multiply_adds(self) -> int:
-        """Of a training step, on all devices: what convolutions and products of matrices need, and their gradients."""
-        example = self.pipelines["train"].batch(seed=0, step=0)
+        """Of a training step, on all devices: convolutions, products of matrices, and their gradients.
+
+        What `remat` computes a second time counts a second time.
+        """
+        example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
         return multiply_adds.of_function(self.train_step, self.abstract_state, example)
 
     @property
@@ -152,8 +154,9 @@ def build(config: ConfigDict) -> Program:
     abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), jax.numpy.uint32))
     place = parallel.replicated(mesh)
     compiled_init = parallel.jit_init(init, mesh)
-    gradient = parallel.in_parts(gradients.of_task(task), config.parallel, mesh)
-    train_step = make_train_step(gradient, optimizer, schedule, prepare, watch_gradients="gradients" in watch)
+    gradient = parallel.in_parts(task, config.parallel, mesh)
+    own_key = functools.partial(parallel.key_of_device, config=config.parallel)
+    train_step = make_train_step(gradient, optimizer, schedule, prepare, "gradients" in watch, own_key)
     return Program(
         config=config,
         pipelines=batches,

@@ -26,6 +26,7 @@ def make_train_step(
     schedule: LearningRate,
     preprocess: Preprocess,
     watch_gradients: bool = False,
+    own_key: Callable[[jax.Array], jax.Array] = lambda key: key,
 ) -> TrainStep:
     """`train_step(state, batch) -> (state, metrics)`.
 
@@ -34,6 +35,7 @@ def make_train_step(
       optimizer: how; its learning rate is `schedule`.
       schedule: of the learning rate, to be logged.
       preprocess: from a batch as it is stored to what the task takes, augmented.
+      own_key: from a step's key to what it draws from here; see `canon.training.parallel.key_of_device`.
       watch_gradients: add the norm of each layer's gradient to the metrics.
 
     Returns:
@@ -42,7 +44,8 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        augment_key, model_key = jax.random.split(jax.random.fold_in(jax.random.key(state.seed), state.step))
+        key = own_key(jax.random.fold_in(jax.random.key(state.seed), state.step))
+        augment_key, model_key = jax.random.split(key)
         batch = preprocess(batch, augment_key)
         found, objective, task_state, metrics = gradient(state.params, state.task_state, batch, model_key)
         updates, opt_state = optimizer.update(found, state.opt_state, state.params, value=objective)

@@ -140,6 +140,11 @@ class _Steps:
         key = len(wanted), jax.tree.structure(batches[0])
         if key not in self._programs:
             self._programs[key] = parallel.jit_many(
-                self._program.step, self._program.mesh, batches[0], len(wanted), self._strategy
+                self._program.step,
+                self._program.mesh,
+                batches[0],
+                len(wanted),
+                self._strategy,
+                self._program.config.parallel.deterministic,
             )
         return list(zip(*self._programs[key](states, batches), strict=True))

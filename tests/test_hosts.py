@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from tests.training import twenty_steps
 
+from canon import hosts
 from canon.errors import UserError
-from canon.training import hosts
 
-ROOT = Path(__file__).parents[2]
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -87,8 +87,8 @@ def launch(tmp_path, start):
     return launch
 
 
-def together(launch, coordinator, number, argument, workdir):
-    where = f"--coordinator={coordinator}", f"--num_processes={number}", "--join_timeout=120"
+def together(launch, coordinator, number, argument, workdir, *options):
+    where = f"--coordinator={coordinator}", f"--num_processes={number}", "--join_timeout=120", *options
     return [launch(argument, workdir, *where, f"--process_id={i}") for i in range(number)]
 
 
@@ -160,6 +160,8 @@ def test_a_signal_to_one_of_them_stops_all(tmp_path, launch, coordinator):
         (("localhost:1000", 2, 2), "from 0 to --num_processes - 1, not 2 of 2"),
         (("localhost:1000", -1, 2), "not -1 of 2"),
         (("localhost:1000", 0, 2, 0.0), "above 0 seconds"),
+        (("localhost:1000", 0, 2, float("inf")), "at most a week"),
+        (("localhost:²", 0, 2), "takes HOST:PORT"),
     ],
 )
 def test_a_place_that_cannot_be_is_refused(where, reason):
@@ -178,8 +180,37 @@ def test_a_place_that_cannot_be_is_refused(where, reason):
         ({"TPU_WORKER_HOSTNAMES": "a,b"}, True),
         ({"JAX_COORDINATOR_ADDRESS": "a:1"}, True),
         ({"KUBERNETES_SERVICE_HOST": "10.0.0.1"}, False),
-        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, True),
+        ({"KUBERNETES_SERVICE_HOST": "10.0.0.1", "JOB_COMPLETION_INDEX": "0"}, False),
     ],
 )
 def test_launchers_are_recognised(environment, several):
     assert hosts.environment_names_several(environment) == several
+
+
+def test_a_launcher_that_says_too_little_is_one_line(monkeypatch):
+    def initialize(**_):
+        raise ValueError("Number of processes must be defined.")
+
+    monkeypatch.setenv("JAX_COORDINATOR_ADDRESS", "127.0.0.1:1")
+    monkeypatch.setattr(hosts.jax.distributed, "initialize", initialize)
+    with pytest.raises(UserError, match=r"JAX cannot tell which \(Number of .*--num_processes=1: it is alone"):
+        hosts.join(None)
+    hosts.join(hosts.Place("localhost:1", 0, 1))
+
+
+def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, coordinator):
+    processes = together(launch, coordinator, 2, "", "study", "--config.train.batch_size=15")
+    for process in processes:
+        output, errors = process.communicate(timeout=60)
+        assert (process.returncode, output.count("verdict")) == (2, 0)
+        assert "train.batch_size 15 cannot be split evenly over 2 devices of 2 processes" in errors
+    assert not (tmp_path / "study").exists()
+
+
+def test_a_workdir_that_not_all_see_is_refused(tmp_path, launch, coordinator):
+    where = f"--coordinator={coordinator}", "--num_processes=2", "--join_timeout=120"
+    processes = [launch("", f"study-{i}", *where, f"--process_id={i}") for i in range(2)]
+    for process in processes:
+        _, errors = process.communicate(timeout=60)
+        assert process.returncode == 2
+        assert "the processes do not see the same workdir" in errors
