@@ -127,7 +127,7 @@ def wait_for(path):
     raise AssertionError(f"{path} did not come")
 
 
-@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_another_number(
     tmp_path, launch, coordinator, victim
 ):

@@ -51,9 +51,9 @@ KINDS = {
 def test_a_seed_among_others_is_what_it_is_alone(tiny_config, tmp_path, text, kind):
     changes = KINDS[kind] | ({"data": {"chunk": 6, "text": str(text)}} if kind == "lstm" else {})
     built = build(tiny_config, **changes)
-    alone = {seed: loop.train(built, seed, tmp_path / f"alone-{seed}") for seed in (0, 2)}
+    alone = {1: loop.train(built, 1, tmp_path / "alone-1")}
     for way in ("unroll", "vmap"):
-        results = together.train(built, members(tmp_path / way, (0, 1, 2)), way)
+        results = together.train(built, members(tmp_path / way, (0, 1)), way)
         for seed, expected in alone.items():
             one, other = state_of(built, tmp_path / f"alone-{seed}"), state_of(built, tmp_path / way / f"seed-{seed}")
             bound = BOUNDS.get(kind, 1e-5)
