@@ -129,7 +129,14 @@ def wait_for_line(process, path, step):
     pytest.fail(f"never came to step {step}: {process.communicate()}")
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGKILL, -9), (signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
+        (signal.SIGTERM, 143),
+    ],
+)
 def test_a_run_that_was_ended_by_a_signal_and_started_again_ends_in_the_same_metrics(
     tmp_path, experiment, launch, start, number, status
 ):

@@ -102,6 +102,7 @@ def test_examples_that_are_held_out_serve_in_place_of_folds_and_the_runs_get_the
     assert selection.chosen_config(choosing, "wide", trials[0].candidate).data.validation_examples == 0
 
 
+@pytest.mark.slow
 def test_a_trial_of_speed_ends_where_one_before_it_was_faster(choosing, tmp_path):
     with choosing.unlocked():
         rates = {"schedule.learning_rate": (1e-6, 0.3, 0.03)}

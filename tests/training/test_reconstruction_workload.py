@@ -35,6 +35,7 @@ def test_the_share_that_is_missed_is_the_same_by_hand(random):
     np.testing.assert_array_equal(reconstruction_workload.missed_share(y * np.nan, x), 1)
 
 
+@pytest.mark.slow
 def test_a_linear_network_comes_to_what_as_many_principal_components_keep(reconstruction_config, tmp_path):
     changes = {
         "optimizer": {"name": "adam"},
