@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 
 # Before jax starts. Unoptimised code: the tests compile much and compute little.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -29,6 +30,13 @@ logging.set_verbosity(logging.ERROR)
 def random():
     """A NumPy generator with a fixed seed."""
     return np.random.default_rng(0)
+
+
+@pytest.fixture
+def address():
+    """HOST:PORT on loopback, where nobody listens."""
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import json
 import os
 import signal
-import socket
 import subprocess
 import sys
 import time
@@ -17,12 +16,6 @@ from canon import hosts
 from canon.errors import UserError
 
 ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def coordinator():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
 
 
 @pytest.fixture
@@ -48,8 +41,8 @@ def start(tmp_path):
 
 
 @pytest.mark.parametrize("number", [2, 4])
-def test_processes_train_and_evaluate_as_one_does(tmp_path, start, coordinator, number):
-    arguments = ["-m", "tests.training.twenty_steps", tmp_path, coordinator]
+def test_processes_train_and_evaluate_as_one_does(tmp_path, start, address, number):
+    arguments = ["-m", "tests.training.twenty_steps", tmp_path, address]
     processes = [start(*arguments, i, number) for i in range(number)]
     for process in processes:
         _, errors = process.communicate(timeout=300)
@@ -87,8 +80,8 @@ def launch(tmp_path, start):
     return launch
 
 
-def together(launch, coordinator, number, argument, workdir, *options):
-    where = f"--coordinator={coordinator}", f"--num_processes={number}", "--join_timeout=120", *options
+def together(launch, address, number, argument, workdir, *options):
+    where = f"--coordinator={address}", f"--num_processes={number}", "--join_timeout=120", *options
     return [launch(argument, workdir, *where, f"--process_id={i}") for i in range(number)]
 
 
@@ -96,11 +89,11 @@ def files_of(workdir):
     return sorted(str(path.relative_to(workdir)) for path in workdir.rglob("*.json*"))
 
 
-def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_path, launch, coordinator):
+def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_path, launch, address):
 
     alone = launch("", "one")
     assert alone.wait(timeout=120) == 0
-    outputs = [process.communicate(timeout=120) for process in together(launch, coordinator, 2, "", "two")]
+    outputs = [process.communicate(timeout=120) for process in together(launch, address, 2, "", "two")]
     assert "verdict: underpowered" in outputs[0][0]
     assert "verdict" not in outputs[1][0]  # one of them prints
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
@@ -129,9 +122,9 @@ def wait_for(path):
 
 @pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_another_number(
-    tmp_path, launch, coordinator, victim
+    tmp_path, launch, address, victim
 ):
-    processes = together(launch, coordinator, 2, "long", "study")
+    processes = together(launch, address, 2, "long", "study")
     wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
     processes[victim].send_signal(signal.SIGKILL)
     _, errors = processes[1 - victim].communicate(timeout=60)
@@ -143,8 +136,8 @@ def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_anothe
     assert "verdict: " in output, errors
 
 
-def test_a_signal_to_one_of_them_stops_all(tmp_path, launch, coordinator):
-    processes = together(launch, coordinator, 2, "long", "study")
+def test_a_signal_to_one_of_them_stops_all(tmp_path, launch, address):
+    processes = together(launch, address, 2, "long", "study")
     wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
     processes[1].send_signal(signal.SIGTERM)
     output, _ = processes[0].communicate(timeout=60)
@@ -198,8 +191,8 @@ def test_a_launcher_that_says_too_little_is_one_line(monkeypatch):
     hosts.join(hosts.Place("localhost:1", 0, 1))
 
 
-def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, coordinator):
-    processes = together(launch, coordinator, 2, "", "study", "--config.train.batch_size=15")
+def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, address):
+    processes = together(launch, address, 2, "", "study", "--config.train.batch_size=15")
     for process in processes:
         output, errors = process.communicate(timeout=60)
         assert (process.returncode, output.count("verdict")) == (2, 0)
@@ -207,8 +200,8 @@ def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, coordina
     assert not (tmp_path / "study").exists()
 
 
-def test_a_workdir_that_not_all_see_is_refused(tmp_path, launch, coordinator):
-    where = f"--coordinator={coordinator}", "--num_processes=2", "--join_timeout=120"
+def test_a_workdir_that_not_all_see_is_refused(tmp_path, launch, address):
+    where = f"--coordinator={address}", "--num_processes=2", "--join_timeout=120"
     processes = [launch("", f"study-{i}", *where, f"--process_id={i}") for i in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=60)

@@ -13,12 +13,6 @@ from canon.errors import UserError
 
 
 @pytest.fixture
-def address():
-    with socket.create_server(("127.0.0.1", 0)) as free:
-        return f"127.0.0.1:{free.getsockname()[1]}"
-
-
-@pytest.fixture
 def hold_all(address):
     """(calls, timeout) -> what they came to; see `_hold_all`."""
     held = []

@@ -10,7 +10,7 @@ import sys
 import time
 import traceback
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 
 import jax
@@ -22,7 +22,6 @@ from canon.errors import UserError, outcome
 
 HEARTBEAT_SECONDS = 30
 """After so long without a sign of life a process is taken for dead, and the others end."""
-
 
 AUTO = "auto"
 """In place of an address: what JAX finds in the environment."""
@@ -98,7 +97,7 @@ def join(place: Place | None) -> None:
 _lines: list[roll_call.Lines] = []  # of this process
 
 
-def environment_names_several(environment: dict[str, str] | os._Environ) -> bool:
+def environment_names_several(environment: Mapping[str, str]) -> bool:
     """Whether this process was started as one of several, by a launcher whose words JAX understands.
 
     The pods of a Kubernetes job may as well be independent: they say `--coordinator=auto`.

@@ -43,7 +43,7 @@ def _of_jaxpr(jaxpr: Jaxpr) -> int:
 
 
 def _of_any(equation: Any) -> int:
-    inner = [_of_jaxpr(jaxpr) for jaxpr in _jaxprs(equation)]
+    inner = [_of_jaxpr(jaxpr) for jaxpr in jaxprs(equation)]
     if not inner:
         return of_equation(equation)
     if equation.primitive.name == "cond":
@@ -54,7 +54,8 @@ def _of_any(equation: Any) -> int:
     return times * sum(inner)
 
 
-def _jaxprs(equation: Any) -> Iterator[Jaxpr]:
+def jaxprs(equation: Any) -> Iterator[Jaxpr]:
+    """What an equation of a jaxpr calls: the body of a loop, the branches of a condition, a function."""
     for value in equation.params.values():
         for part in value if isinstance(value, tuple | list) else (value,):
             inner = part.jaxpr if isinstance(part, ClosedJaxpr) else part

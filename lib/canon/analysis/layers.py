@@ -5,7 +5,7 @@ the jaxpr in its order then knows which layer each operation belongs to.
 """
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -16,6 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from canon.errors import UserError
+from canon.multiply_adds import jaxprs
 
 _MARK = "canon-layer"
 
@@ -127,19 +128,11 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
 
 def _check_no_loops(jaxpr: Jaxpr) -> None:
     for equation in jaxpr.eqns:
-        for inner in _jaxprs(equation):
+        for inner in jaxprs(equation):
             _check_no_loops(inner)
             computes = any(e.primitive.name in ("conv_general_dilated", "dot_general") or mark(e) for e in inner.eqns)
             if computes and equation.primitive.name in ("cond", "scan", "while"):
                 raise UserError(f"the network has layers inside a {equation.primitive.name}, which are not counted yet")
-
-
-def _jaxprs(equation: Any) -> Iterator[Jaxpr]:
-    for value in equation.params.values():
-        for part in value if isinstance(value, tuple | list) else (value,):
-            inner = part.jaxpr if isinstance(part, ClosedJaxpr) else part
-            if isinstance(inner, Jaxpr):
-                yield inner
 
 
 def _live_layers(jaxpr: Jaxpr) -> set[int]:

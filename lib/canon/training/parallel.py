@@ -32,12 +32,15 @@ SEEDS = ("sequential", "unroll", "vmap", "auto")
 STATISTICS = ("global", "device")
 """What `parallel.batch_statistics` can be."""
 
-
 _DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_exclude_nondeterministic_ops": True}
 
 
-def check(config: ConfigDict, batch_size: int) -> None:
-    """Raises `UserError` unless the section `parallel` of a config can be had for batches of that size."""
+def check(config: ConfigDict, batch_size: int) -> Mesh:
+    """The mesh that the section `parallel` of a config asks for.
+
+    Raises:
+      UserError: the section cannot be had, for batches of that size or at all.
+    """
     for name, known in (("step", STEPS), ("batch_statistics", STATISTICS), ("seeds", SEEDS)):
         if config[name] not in known:
             raise UserError(
@@ -60,6 +63,7 @@ def check(config: ConfigDict, batch_size: int) -> None:
             f"parallel.micro_batches={config.micro_batches} does not divide the {batch_size // mesh.size} examples of "
             f"train.batch_size={batch_size} that each of {mesh.size} devices has"
         )
+    return mesh
 
 
 def data_mesh(devices: int, batch_size: int) -> Mesh:

@@ -140,8 +140,7 @@ def build(config: ConfigDict) -> Program:
         raise UserError(f"train.watch takes any of {', '.join(WATCHED)}, not {min(unknown)!r}")
     schedule = schedules.create(**config.schedule, steps=config.train.steps)
     optimizer = optimizers.create(**config.optimizer, learning_rate=schedule)
-    parallel.check(config.parallel, config.train.batch_size)
-    mesh = parallel.data_mesh(config.parallel.devices, config.train.batch_size)
+    mesh = parallel.check(config.parallel, config.train.batch_size)
     workload = catalog.look_up("task", WORKLOADS, config.task)(config, mesh, "activity" in watch)
     task, batches, prepare = workload.task, workload.pipelines, workload.preprocess
     example = batches["train"].batch(seed=0, step=0)
