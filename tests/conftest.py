@@ -1,8 +1,13 @@
 """What every test runs under: eight fake CPU devices, strict dtypes, and, by pyproject.toml, warnings as errors."""
 
+import contextlib
 import io
 import os
+import signal
 import socket
+import subprocess
+import sys
+from pathlib import Path
 
 # Before jax starts. Unoptimised code: the tests compile much and compute little.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -15,6 +20,7 @@ import numpy as np
 import pytest
 from absl import logging
 from ml_collections import ConfigDict
+from tests.processes import EXPERIMENT
 
 from canon import config as canon_config
 from canon.data.sources import ArraySource
@@ -24,6 +30,8 @@ hypothesis.settings.register_profile("canon", deadline=None)  # what is compiled
 hypothesis.settings.load_profile("canon")
 jax.config.update("jax_numpy_dtype_promotion", "strict")
 logging.set_verbosity(logging.ERROR)
+
+ROOT = Path(__file__).parents[1]
 
 
 @pytest.fixture
@@ -37,6 +45,44 @@ def address():
     """HOST:PORT on loopback, where nobody listens."""
     with socket.create_server(("127.0.0.1", 0)) as free:
         return f"127.0.0.1:{free.getsockname()[1]}"
+
+
+@pytest.fixture
+def start(tmp_path):
+    """Starts a Python program in `tmp_path`, with one device of its own and as the first of a process group.
+
+    What is left of the group is ended afterwards.
+    """
+    flags = "--xla_backend_optimization_level=0"
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    started = []
+
+    def start(*arguments):
+        process = subprocess.Popen(
+            [sys.executable, *map(str, arguments)],
+            cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+            start_new_session=True,
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate()
+
+
+@pytest.fixture
+def launch_width(tmp_path, start):
+    """Starts `launch.py run` with `EXPERIMENT` in `tmp_path`."""
+    (tmp_path / "width.py").write_text(EXPERIMENT)
+
+    def launch(argument, workdir, *arguments):
+        return start(ROOT / "launch.py", "run", f"--config=width.py:{argument}", f"--workdir={workdir}", *arguments)
+
+    return launch
 
 
 @pytest.fixture

@@ -1,43 +1,15 @@
 """Several processes, over loopback, do what one does; and they end together."""
 
 import json
-import os
 import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
 
 import numpy as np
 import pytest
+from tests.processes import wait_for
 from tests.training import twenty_steps
 
 from canon import hosts
 from canon.errors import UserError
-
-ROOT = Path(__file__).parents[1]
-
-
-@pytest.fixture
-def start(tmp_path):
-    """Starts a Python program in `tmp_path`, with one device of its own; what is left of it is ended afterwards."""
-    flags = "--xla_backend_optimization_level=0"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
-    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
-    started = []
-
-    def start(*arguments):
-        process = subprocess.Popen(
-            [sys.executable, *map(str, arguments)],
-            cwd=tmp_path, env=environment, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-        )  # fmt: skip
-        started.append(process)
-        return process
-
-    yield start
-    for process in started:
-        process.kill()
-        process.communicate()
 
 
 @pytest.mark.parametrize("number", [2, 4])
@@ -52,48 +24,20 @@ def test_processes_train_and_evaluate_as_one_does(tmp_path, start, address, numb
             twenty_steps.assert_same(twenty_steps.flat(twenty_steps.train(name, tmp_path)), dict(found))
 
 
-EXPERIMENT = """
-from ml_collections import ConfigDict
-from canon import config as canon_config
-
-def get_config(argument=""):
-    config = canon_config.default()
-    config.model = ConfigDict({"name": "mlp", "hidden": (8,)})
-    config.train.steps = 400 if argument == "long" else 12
-    config.train.log_every = 3
-    config.train.evaluate_every = 600
-    config.train.checkpoint_every = 5
-    config.seeds = 1 if argument == "long" else 2
-    config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
-    config.claims = ConfigDict({"width": canon_config.claim(statement="Wider.", higher="narrow", lower="wide")})
-    return config
-"""
-
-
-@pytest.fixture
-def launch(tmp_path, start):
-    (tmp_path / "width.py").write_text(EXPERIMENT)
-
-    def launch(argument, workdir, *arguments):
-        return start(ROOT / "launch.py", "run", f"--config=width.py:{argument}", f"--workdir={workdir}", *arguments)
-
-    return launch
-
-
-def together(launch, address, number, argument, workdir, *options):
+def together(launch_width, address, number, argument, workdir, *options):
     where = f"--coordinator={address}", f"--num_processes={number}", "--join_timeout=120", *options
-    return [launch(argument, workdir, *where, f"--process_id={i}") for i in range(number)]
+    return [launch_width(argument, workdir, *where, f"--process_id={i}") for i in range(number)]
 
 
 def files_of(workdir):
     return sorted(str(path.relative_to(workdir)) for path in workdir.rglob("*.json*"))
 
 
-def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_path, launch, address):
+def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_path, launch_width, address):
 
-    alone = launch("", "one")
+    alone = launch_width("", "one")
     assert alone.wait(timeout=120) == 0
-    outputs = [process.communicate(timeout=120) for process in together(launch, address, 2, "", "two")]
+    outputs = [process.communicate(timeout=120) for process in together(launch_width, address, 2, "", "two")]
     assert "verdict: underpowered" in outputs[0][0]
     assert "verdict" not in outputs[1][0]  # one of them prints
     assert files_of(tmp_path / "one") == files_of(tmp_path / "two")
@@ -112,19 +56,11 @@ def test_a_study_in_two_processes_ends_with_the_verdict_and_metrics_of_one(tmp_p
                     assert other[name] == pytest.approx(mine[name], abs=1e-5)
 
 
-def wait_for(path):
-    for _ in range(600):
-        if path.exists() and path.read_text():
-            return
-        time.sleep(0.1)
-    raise AssertionError(f"{path} did not come")
-
-
 @pytest.mark.parametrize("victim", [pytest.param(0, marks=pytest.mark.slow), 1])
 def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_another_number(
-    tmp_path, launch, address, victim
+    tmp_path, launch_width, address, victim
 ):
-    processes = together(launch, address, 2, "long", "study")
+    processes = together(launch_width, address, 2, "long", "study")
     wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
     processes[victim].send_signal(signal.SIGKILL)
     _, errors = processes[1 - victim].communicate(timeout=60)
@@ -132,12 +68,12 @@ def test_when_a_process_is_killed_the_others_end_and_the_run_goes_on_with_anothe
     # As the open line says it, or where a collective was quicker.
     assert f"canon: process {victim} has ended; " in errors or "canon: another process has ended" in errors
     assert "what was saved before is kept: start all of them again" in errors
-    output, errors = launch("long", "study").communicate(timeout=240)
+    output, errors = launch_width("long", "study").communicate(timeout=240)
     assert "verdict: " in output, errors
 
 
-def test_a_signal_to_one_of_them_stops_all(tmp_path, launch, address):
-    processes = together(launch, address, 2, "long", "study")
+def test_a_signal_to_one_of_them_stops_all(tmp_path, launch_width, address):
+    processes = together(launch_width, address, 2, "long", "study")
     wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl")
     processes[1].send_signal(signal.SIGTERM)
     output, _ = processes[0].communicate(timeout=60)
@@ -191,8 +127,8 @@ def test_a_launcher_that_says_too_little_is_one_line(monkeypatch):
     hosts.join(hosts.Place("localhost:1", 0, 1))
 
 
-def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, address):
-    processes = together(launch, address, 2, "", "study", "--config.train.batch_size=15")
+def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch_width, address):
+    processes = together(launch_width, address, 2, "", "study", "--config.train.batch_size=15")
     for process in processes:
         output, errors = process.communicate(timeout=60)
         assert (process.returncode, output.count("verdict")) == (2, 0)
@@ -200,9 +136,9 @@ def test_a_mistake_ends_all_processes_with_its_reason(tmp_path, launch, address)
     assert not (tmp_path / "study").exists()
 
 
-def test_a_workdir_that_not_all_see_is_refused(tmp_path, launch, address):
+def test_a_workdir_that_not_all_see_is_refused(tmp_path, launch_width, address):
     where = f"--coordinator={address}", "--num_processes=2", "--join_timeout=120"
-    processes = [launch("", f"study-{i}", *where, f"--process_id={i}") for i in range(2)]
+    processes = [launch_width("", f"study-{i}", *where, f"--process_id={i}") for i in range(2)]
     for process in processes:
         _, errors = process.communicate(timeout=60)
         assert process.returncode == 2

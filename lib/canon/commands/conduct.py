@@ -2,14 +2,16 @@
 
 import shlex
 import signal
+import sys
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
+from canon import cluster, experiment_file, hosts, models
 from canon import config as canon_config
-from canon import experiment_file, hosts, models
-from canon.commands import runtime
+from canon.cluster import Resources
+from canon.commands import runtime, spread
 from canon.commands.arguments import Experiment
 from canon.commands.progress import Progress
 from canon.commands.signals import StopSignals
@@ -30,6 +32,7 @@ def conduct(
     arms: str | None,
     place: Place | None = None,
     profile: Profile | None = None,
+    resources: Resources | None = None,
 ) -> int:
     """Trains the runs of a study that are still to train, and judges its claims.
 
@@ -41,6 +44,7 @@ def conduct(
       arms: the arms to train now, separated by commas, or None for all.
       place: of this process among those that train together; None to find out.
       profile: of some steps of the first run that takes them.
+      resources: of the jobs that train, where this process does not.
 
     Returns:
       The exit status.
@@ -57,9 +61,12 @@ def conduct(
     command = shlex.join([*typed_words, *(f"--config.{key}={text}" for key, text in overrides)])
     study = workdir.Study(experiment.name, argument, config, protocol, command)
     runtime.start()
-    hosts.join(place)
+    if resources is None:
+        hosts.join(place)
+    else:
+        cluster.check(resources, directory)
     with hosts.leaving_at_once():
-        return _conduct(study, overrides, directory, chosen, profile)
+        return _conduct(study, overrides, directory, chosen, profile, resources)
 
 
 def _conduct(
@@ -68,15 +75,17 @@ def _conduct(
     directory: Path,
     chosen: list[str],
     profile: Profile | None,
+    resources: Resources | None,
 ) -> int:
     config = study.config
+    here = config if resources is None else spread.on_any_device(config)
     try:
         workdir.check(directory, config)
     except UserError:
-        runner.Programs(config, directory).check(config.arms)  # where it is wrong in itself, that is the better answer
+        runner.Programs(here, directory).check(config.arms)  # where it is wrong in itself, that is the better answer
         raise
     # All arms, the chosen and the others, so that a mistake in one of them shows before anything is written.
-    programs = runner.Programs(config, directory)
+    programs = runner.Programs(here, directory)
     unfinished = dict.fromkeys(r.arm for r in plan.runs(config, directory) if read_result(r.directory) is None)
     hosts.check_same("runs that have ended", " ".join(unfinished))
     programs.check(unfinished)
@@ -104,6 +113,8 @@ def _conduct(
         if key.partition(".")[0] in plan.RUN_FIELDS and others:
             shown = ", ".join(others[:3]) + (f" and {len(others) - 3} more" if len(others) > 3 else "")
             print(f"--config.{key} is not for {shown}, which have that of their own, or none", flush=True)
+    if resources:
+        return _wait(study, directory, runs, resources)
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
@@ -115,6 +126,20 @@ def _conduct(
     if profile:
         print(f"trace:   {profile.written or 'none: no run of this launch took all of those steps'}")
     return 0
+
+
+def _wait(study: workdir.Study, directory: Path, runs: list[plan.Run], resources: Resources) -> int:
+    """Has jobs train; returns the exit status."""
+    try:
+        failures = spread.train(study.config, study.experiment, directory, runs, resources)
+    except spread.Left as left:
+        print(left)
+        return 128 + left.number
+    announce(report.write(study, directory), directory)
+    if failures:
+        which = "a job" if len(failures) == 1 else f"{len(failures)} jobs"
+        print(f"canon: {which} ended before the runs did: {failures[0]}", file=sys.stderr)
+    return 1 if failures else 0
 
 
 def _follow(runs: list[plan.Run], programs: runner.Programs) -> int:

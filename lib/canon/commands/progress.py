@@ -56,9 +56,11 @@ class Progress:
       runs: all the runs of this launch, in their order.
       console: where to print; the default is standard output.
       every: seconds between two plain lines at the least.
+      in_turn: whether they are trained one after another; else nobody can say how long it will take.
     """
 
-    def __init__(self, runs: Sequence[Run], console: Console | None = None, every: float = 10.0):
+    def __init__(self, runs: Sequence[Run], console: Console | None = None, every: float = 10.0, in_turn: bool = True):
+        self._in_turn = in_turn
         self._runs = list(runs)
         self._console = console or Console()
         self._every = every
@@ -80,6 +82,10 @@ class Progress:
         if self._console.is_terminal:
             self._status = ""
             self._live.stop()
+
+    def say(self, text: str) -> None:
+        """A line that stays."""
+        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
     def run_began(self, run: Run) -> None:
         self.turned_to(run)
@@ -142,7 +148,7 @@ class Progress:
         self._line(self._status)
 
     def _time_left(self) -> str:
-        left = self._clock.left(self._step / self._steps if self._steps else 0.0)
+        left = self._clock.left(self._step / self._steps if self._steps else 0.0) if self._in_turn else None
         return "" if left is None else f"; about {minutes(left)} left"
 
     def _line(self, text: str) -> None:

@@ -1,9 +1,16 @@
 """`launch.py run`: what a user types. What it does is in `conduct`, which is imported when there is something to do."""
 
+import argparse
+import dataclasses
+import re
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from canon.commands import arguments as command_line
 from canon.errors import UserError
+
+if TYPE_CHECKING:
+    from canon.cluster import Resources
 
 DESCRIPTION = """Trains every run of an experiment (each arm with each seed), and judges its claims.
 
@@ -20,6 +27,13 @@ To train in several processes, each with its own devices, give all of them the s
 
 Under SLURM's srun, Open MPI and on TPU pods they find each other by themselves, as JAX does; elsewhere JAX may know
 with --coordinator=auto. --num_processes=1 alone says that this process is on its own.
+
+To spread the runs over a cluster, one job for each; this process waits for them and judges:
+
+    launch.py run plain_vs_residual --executor=slurm --partition=gpu --gpus=1 --time_limit=240
+
+A job whose time is up, or whose place is wanted, is saved and queued again. Ctrl-C leaves the jobs to themselves, and
+the same command waits for them again.
 """
 
 
@@ -36,7 +50,18 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--process_id", type=int, help="which of them this is, from 0")
     parser.add_argument("--num_processes", type=int, help="how many they are")
     parser.add_argument("--join_timeout", type=float, default=300.0, help="seconds in which all have to come (300)")
+    jobs = parser.add_argument_group("jobs")
+    jobs.add_argument("--executor", metavar="slurm|local", help="train in jobs of a cluster, or in processes here")
+    jobs.add_argument("--at_once", type=int, help="how many jobs at a time (slurm: as many as can; local: 1)")
+    jobs.add_argument("--time_limit", type=float, dest="minutes", help="minutes until a job is queued again (240)")
+    jobs.add_argument("--gpus", type=int, help="of each node of a job")
+    jobs.add_argument("--partition", help="of SLURM")
+    jobs.add_argument("--nodes", type=int, help="of each job, one process on each (1)")
+    jobs.add_argument("--cpus", type=int, help="of each node")
+    jobs.add_argument("--memory", type=float, help="GB of each node")
+    jobs.add_argument("--sbatch", metavar="NAME=VALUE", action="append", help="another option of sbatch: account=mine")
     options = parser.parse_args(rest)
+    resources = _resources(options)
     experiment = command_line.choose_experiment("run", options.experiment, options.config, experiments)
     if options.workdir == "":
         raise UserError("--workdir needs the name of a folder")
@@ -54,4 +79,29 @@ def main(arguments: list[str], experiments: Path) -> int:
         raise UserError("--coordinator, --process_id and --num_processes go together: give all of them, or none")
     place = None if given[0] is None else Place(*given, options.join_timeout)
     profile = None if options.profile is None else Profile.parse(options.profile)
-    return conduct(experiment, typed, overrides, workdir, options.arms, place, profile)
+    return conduct(experiment, typed, overrides, workdir, options.arms, place, profile, resources)
+
+
+def _resources(options: argparse.Namespace) -> "Resources | None":
+    """What the jobs ask for, where there are to be any."""
+    from canon.cluster import Resources
+
+    fields = [field.name for field in dataclasses.fields(Resources)]
+    given = {name: value for name in fields if (value := getattr(options, name)) is not None}
+    if not given:
+        return None
+    if options.executor is None:
+        flag = {"minutes": "time_limit"}.get(next(iter(given)), next(iter(given)))
+        raise UserError(f"--{flag} goes with --executor=slurm or --executor=local")
+    for flag in ("coordinator", "profile"):
+        if getattr(options, flag) is not None:
+            raise UserError(f"--{flag} does not go with --executor: the runs are trained elsewhere")
+    if "sbatch" in given:
+        words = [text.lstrip("-").partition("=") for text in given["sbatch"]]
+        if bad := [name for name, _, _ in words if not _SBATCH_NAME.fullmatch(name)]:
+            raise UserError(f"--sbatch takes NAME=VALUE, not {bad[0]!r}")
+        given["sbatch"] = {name: value if equals else True for name, equals, value in words}
+    return Resources(**given)
+
+
+_SBATCH_NAME = re.compile(r"[a-z][a-z-]+")

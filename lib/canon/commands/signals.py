@@ -4,14 +4,23 @@ import signal
 import sys
 from types import FrameType
 
+STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+"""From a terminal, from whoever ends processes, and as clusters say that a job's time is up or its place wanted."""
+
+STOPPING_AFTER_THIS_STEP = "stopping after the step or evaluation under way; Ctrl-C again to stop at once, unsaved"
+
 
 class StopSignals:
-    """While it is entered, the first SIGINT or SIGTERM asks the run to stop and a second SIGINT stops at once.
+    """While it is entered, the first of the signals asks the run to stop, and a second SIGINT stops at once.
 
     Called, it says whether a signal came; `number` is that signal's, or None.
+
+    Args:
+      answer: what to say to the first one.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, answer: str = STOPPING_AFTER_THIS_STEP) -> None:
+        self._answer = answer
         self.number: int | None = None
         self._before: dict[int, object] = {}
 
@@ -19,7 +28,7 @@ class StopSignals:
         return self.number is not None
 
     def __enter__(self) -> "StopSignals":
-        self._before = {n: signal.signal(n, self._receive) for n in (signal.SIGINT, signal.SIGTERM)}
+        self._before = {n: signal.signal(n, self._receive) for n in STOPPING}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -27,10 +36,8 @@ class StopSignals:
             signal.signal(number, handler)
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
-        if self.number is not None and number == signal.SIGINT:
+        if self.number is None:
+            self.number = number
+            print(f"canon: {self._answer}", file=sys.stderr)
+        elif number == signal.SIGINT:
             raise KeyboardInterrupt
-        self.number = number
-        print(
-            "canon: stopping after the step or evaluation under way; Ctrl-C again to stop at once, unsaved",
-            file=sys.stderr,
-        )
