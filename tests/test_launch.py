@@ -429,7 +429,8 @@ def imports(path):
 
 def test_imports_point_one_way_only():
     floors = [
-        {"errors", "files", "imagenet", "multiply_adds"}, {"catalog", "cluster", "config", "roll_call", "sweep", "torch_pickle"},
+        {"errors", "files", "imagenet", "multiply_adds"},
+        {"catalog", "cluster", "config", "roll_call", "sweep", "torch_pickle"},
         {"experiment_file", "hosts", "overrides", "layers", "weight_files"},
         {"models", "data", "losses", "schedules"}, {"optimizers", "analysis", "generation"},
         {"training"}, {"study"}, {"commands"},

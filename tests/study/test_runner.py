@@ -6,7 +6,7 @@ from canon.study.plan import runs
 from canon.training.loop import Interrupted
 
 
-class Watcher:
+class Watcher(runner.Nobody):
     def __init__(self):
         self.began, self.ended = [], []
 
@@ -15,12 +15,6 @@ class Watcher:
 
     def run_ended(self, run, result):
         self.ended.append(run)
-
-    def started(self, step, steps): ...
-
-    def evaluating(self, step, split, examples): ...
-
-    def recorded(self, step, values): ...
 
 
 def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):

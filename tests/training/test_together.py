@@ -5,6 +5,7 @@ import json
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 from tests.training import twenty_steps
 from tests.training.runs import build, state_of
 
@@ -19,8 +20,8 @@ BOUNDS = {"batch_norm": 1e-3}
 at the smaller rate that it has here."""
 
 
-def members(folder, seeds):
-    return [together.Member(seed, folder / f"seed-{seed}", loop.Nobody()) for seed in seeds]
+def members(built, folder, seeds):
+    return [together.Member(seed, folder / f"seed-{seed}", loop.Nobody(), built) for seed in seeds]
 
 
 def recorded(folder):
@@ -53,7 +54,7 @@ def test_a_seed_among_others_is_what_it_is_alone(tiny_config, tmp_path, text, ki
     built = build(tiny_config, **changes)
     alone = {1: loop.train(built, 1, tmp_path / "alone-1")}
     for way in ("unroll", "vmap"):
-        results = together.train(built, members(tmp_path / way, (0, 1)), way)
+        results = together.train(members(built, tmp_path / way, (0, 1)), way)
         for seed, expected in alone.items():
             one, other = state_of(built, tmp_path / f"alone-{seed}"), state_of(built, tmp_path / way / f"seed-{seed}")
             bound = BOUNDS.get(kind, 1e-5)
@@ -84,7 +85,7 @@ def test_a_run_that_diverges_leaves_the_others_alone(tiny_config, tmp_path, way)
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(together, "_Steps", Poisoned)
-        lost, kept = together.train(built, members(tmp_path / "group", (0, 1)), way)
+        lost, kept = together.train(members(built, tmp_path / "group", (0, 1)), way)
     assert built.train_step is take
     assert (lost.status, lost.step) == ("diverged", 6)
     assert kept.status == "finished"
@@ -96,17 +97,17 @@ def test_runs_that_reach_a_target_leave_at_different_steps(tiny_config, tmp_path
     built = build(tiny_config, train=fields)
     alone = [loop.train(built, seed, tmp_path / f"alone-{seed}") for seed in (0, 1, 2)]
     assert len({result.step for result in alone}) > 1
-    found = together.train(built, members(tmp_path / "group", (0, 1, 2)), "unroll")
+    found = together.train(members(built, tmp_path / "group", (0, 1, 2)), "unroll")
     assert [result.step for result in found] == [result.step for result in alone]
     assert [result.metrics for result in found] == [result.metrics for result in alone]
 
 
 def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path):
     built = build(tiny_config)
-    whole = together.train(built, members(tmp_path / "whole", (0, 1)), "unroll")
+    whole = together.train(members(built, tmp_path / "whole", (0, 1)), "unroll")
     left = iter(range(13, -1, -1))
     with pytest.raises(loop.Interrupted):
-        together.train(built, members(tmp_path / "cut", (0, 1)), "unroll", should_stop=lambda: next(left, 0) == 0)
+        together.train(members(built, tmp_path / "cut", (0, 1)), "unroll", should_stop=lambda: next(left, 0) == 0)
     # One of them alone, the other after it: whoever is left may be trained in another company.
     again = [loop.train(built, seed, tmp_path / "cut" / f"seed-{seed}") for seed in (0, 1)]
     assert [result.metrics for result in again] == [result.metrics for result in whole]
@@ -121,7 +122,7 @@ def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch)
 
     monkeypatch.setattr(together.parallel, "jit_many", lambda *_: broken)
     with pytest.raises(UserError, match="the step is broken"):
-        together.train(build(tiny_config), members(tmp_path, (0, 1)), "unroll")
+        together.train(members(build(tiny_config), tmp_path, (0, 1)), "unroll")
 
 
 def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_config, tmp_path):
@@ -131,9 +132,9 @@ def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_co
         def recorded(self, step, values):
             raise UserError(f"no more after {step}")
 
-    group = [*members(tmp_path, (0,)), together.Member(1, tmp_path / "angry", Angry())]
+    group = [*members(built, tmp_path, (0,)), together.Member(1, tmp_path / "angry", Angry(), built)]
     with pytest.raises(UserError, match="no more after 4"):
-        together.train(built, group, "unroll")
+        together.train(group, "unroll")
     assert loop.read_result(tmp_path / "seed-0").status == "finished"
 
 
@@ -154,7 +155,7 @@ def test_the_fastest_way_is_chosen_and_no_measure_costs_more_than_it_can_save(sp
 
 @pytest.mark.parametrize("way", ["sequential", "unroll", "vmap"])
 def test_every_way_can_be_measured(tiny_config, way):
-    speed = strategy.measure(build(tiny_config), 2, way)
+    speed = strategy.measure([build(tiny_config)] * 2, way)
     assert speed.step > 0
     assert speed.compile >= 0
 
@@ -163,14 +164,14 @@ def test_a_choice_is_kept_for_the_study_that_goes_on(tiny_config, tmp_path, monk
     built = build(tiny_config)
     path = tmp_path / "arm" / strategy.FILE
     monkeypatch.setattr(strategy, "_SHARE", 1e9)  # everything is tried, and sequential is kept
-    assert strategy.choose(built, 2, path) in ("unroll", "vmap", "sequential")
+    assert strategy.choose([built] * 2, path) in ("unroll", "vmap", "sequential")
     assert set(json.loads(path.read_text())["measured"]) == {"sequential", "unroll", "vmap"}
     path.write_text('{"strategy": "vmap"}')
-    assert strategy.choose(built, 2, path) == "vmap"
+    assert strategy.choose([built] * 2, path) == "vmap"
     for content in ('{"strategy": "auto"}', "{}", "vmap"):
         path.write_text(content)
         with pytest.raises(UserError, match="remove it to measure again"):
-            strategy.choose(built, 2, path)
+            strategy.choose([built] * 2, path)
 
 
 @pytest.mark.parametrize("way", ["unroll", "vmap", "auto"])
@@ -196,3 +197,45 @@ def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_stu
     if way != "auto":
         assert seen.index(("began", "narrow", 2)) < seen.index(("ended", "narrow", 1))
     assert all(run.directory.joinpath("result.json").exists() for run in runs)
+
+
+@pytest.mark.parametrize("way", ["unroll", "vmap", "auto"])
+def test_trials_of_different_rates_are_together_what_each_is_alone(tiny_study, tmp_path, way):
+    with tiny_study.unlocked():
+        rates = {name: {"schedule": {"learning_rate": r}} for name, r in (("low", 0.01), ("high", 0.1))}
+        tiny_study.candidates = ConfigDict(rates)
+        tiny_study.selection.folds = 2
+    began = []
+
+    class Watching(runner.Nobody):
+        def run_began(self, run):
+            began.append(run)
+
+        def run_ended(self, run, result):
+            together_now.append(len(began))
+
+    found = {}
+    for seeds in ("sequential", way):
+        tiny_study.parallel.seeds = seeds
+        folder, together_now = tmp_path / seeds, []
+        began.clear()
+        planned = runner.planned(tiny_study, folder, ["narrow"])
+        runner.run(planned, runner.Programs(tiny_study, folder).build, Watching())
+        found[seeds] = [runner.read_result(run.directory).metrics for run in planned]
+        if seeds == "unroll":
+            assert together_now == [2, 2, 4, 4, 7, 7, 7]  # the candidates on one fold, then on the other; then the runs
+    assert found[way] == found["sequential"]
+
+
+def test_trials_of_speed_follow_each_other(tiny_study, tmp_path):
+    with tiny_study.unlocked():
+        rates = {name: {"schedule": {"learning_rate": r}} for name, r in (("high", 0.5), ("low", 0.01))}
+        tiny_study.candidates = ConfigDict(rates)
+        tiny_study.selection.metric = "steps_to_target"
+        tiny_study.train.update(target_error=0.5, stop_at_target=True, log_every=1, steps=40)
+        tiny_study.parallel.seeds = "unroll"
+    planned = runner.planned(tiny_study, tmp_path, ["narrow"])
+    runner.run(planned, runner.Programs(tiny_study, tmp_path).build, runner.Nobody())
+    fast, slow = (runner.read_result(run.directory) for run in planned[:2])
+    assert fast.step < 40
+    assert slow.step <= fast.step

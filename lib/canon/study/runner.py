@@ -1,4 +1,4 @@
-"""Training the runs of a study, one after another, or those of an arm together."""
+"""Training the runs of a study, one after another, or those of an arm, and its trials, together."""
 
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
@@ -80,7 +80,7 @@ class Programs:
     def build(self, run: Run) -> Program:
         """The program of a run; of an arm with candidates, once its trials have ended."""
         if run.candidate:
-            self._built.clear()  # one program at a time: a trial's is wanted once
+            self._built.clear()  # a trial's program is wanted once
             return program.build(selection.trial_config(self._config, run, self._workdir))
         return self._of_arm(run.arm)
 
@@ -127,9 +127,9 @@ def run(
         result = read_result(left[0].directory)
         hosts.check_same("results", f"{left[0].directory.name} {result is None}")
         if result is None:
-            program = build(left[0])
-            way, now = _group(left, program)
-            result = _train(now, way, runs, program, observer, should_stop, profile)
+            way, group = _group(left, build)
+            now = [run for run, _ in group]
+            result = _train(group, way, runs, observer, should_stop, profile)
         else:
             observer.run_began(left[0])
             observer.run_ended(left[0], result)
@@ -138,51 +138,63 @@ def run(
             raise loop.Interrupted(result.step)
 
 
-def _group(left: Sequence[Run], program: Program) -> tuple[str, list[Run]]:
+Built = tuple[Run, Program]
+
+
+def _group(left: Sequence[Run], build: Callable[[Run], Program]) -> tuple[str, list[Built]]:
     """How the first of the runs that are left is trained, and which with it: see `config.parallel.seeds`."""
-    way, first = program.config.parallel.seeds, left[0]
-    alike = [r for r in left if r.arm == first.arm and not r.candidate and read_result(r.directory) is None]
-    if way == "sequential" or first.candidate or len(alike) == 1:
-        return "sequential", [first]
+    first, program = left[0], build(left[0])
+    way, alone = program.config.parallel.seeds, [(first, program)]
+    # Trials of one fold are alike; of trials of speed each has to know how fast those before it were.
+    together_with = (first.arm, first.seed) if first.candidate else (first.arm,)
+    alike = [
+        run
+        for run in left[1:]
+        if bool(run.candidate) == bool(first.candidate)
+        and (run.arm, run.seed)[: len(together_with)] == together_with
+        and read_result(run.directory) is None
+    ]
+    if way == "sequential" or not alike or (first.candidate and program.config.train.stop_at_target):
+        return "sequential", alone
+    group = alone + [(run, build(run)) for run in alike]
     if way == "auto":
-        way = strategy.choose(program, len(alike), first.directory.parent / strategy.FILE)
-    return way, [first] if way == "sequential" else alike
+        folder = first.directory.parents[1] if first.candidate else first.directory.parent
+        way = strategy.choose([its for _, its in group], folder / strategy.FILE)
+    if way == "vmap" and first.candidate:
+        way = "unroll"  # what a candidate sets is part of its step
+    return way, alone if way == "sequential" else group
 
 
 def _train(
-    group: Sequence[Run],
+    group: Sequence[Built],
     way: str,
     runs: Sequence[Run],
-    program: Program,
     observer: StudyObserver,
     should_stop: Callable[[], bool],
     profile: Profile | None,
 ) -> Result:
     """Trains the runs of a group; the result of the last."""
-    seeds = [run.seed + selection.FIRST_SEED if run.candidate else run.seed for run in group]
-    for run, seed in zip(group, seeds, strict=True):
-        if program.checksums:
+    members = []
+    for run, its in group:
+        seed = run.seed + selection.FIRST_SEED if run.candidate else run.seed
+        if its.checksums:
             for other in runs:  # all seeds of an arm learn the same
                 if other.arm == run.arm and (other.directory / workdir.TEXT_FILE).exists():
-                    workdir.check_text(other.directory, program.vocabularies, program.checksums)
+                    workdir.check_text(other.directory, its.vocabularies, its.checksums)
         if hosts.is_first():
-            workdir.write_run_config(run.directory, run.arm, seed, program.config)
-            if program.checksums:
-                workdir.keep_text(run.directory, program.vocabularies, program.checksums)
-    if len(group) == 1:
-        observer.run_began(group[0])
-        result = loop.train(program, seeds[0], group[0].directory, observer, should_stop, profile)
-        observer.run_ended(group[0], result)
-        return result
-    observers = [_OfRun(observer, run) for run in group]
-    members = [
-        together.Member(seed, run.directory, its) for run, seed, its in zip(group, seeds, observers, strict=True)
-    ]
-    for its in observers:
-        its.began()
-    results = together.train(program, members, way, should_stop, profile)
-    for its, result in zip(observers, results, strict=True):
-        its.ended(result)
+            workdir.write_run_config(run.directory, run.arm, seed, its.config)
+            if its.checksums:
+                workdir.keep_text(run.directory, its.vocabularies, its.checksums)
+        members.append(together.Member(seed, run.directory, _OfRun(observer, run), its))
+    for member in members:
+        member.observer.began()
+    if len(members) == 1:
+        (only,) = members
+        results = [loop.train(only.program, only.seed, only.directory, only.observer, should_stop, profile)]
+    else:
+        results = together.train(members, way, should_stop, profile)
+    for member, result in zip(members, results, strict=True):
+        member.observer.ended(result)
     return results[-1]
 
 

@@ -6,7 +6,7 @@ batch, and draws numbers of its own, for augmentation and dropout.
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
@@ -172,26 +172,27 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
 
 
 def jit_many(
-    step: Callable, mesh: Mesh, batch: Batch, members: int, strategy: str, deterministic: bool = False
+    steps: Sequence[Callable], mesh: Mesh, batch: Batch, strategy: str, deterministic: bool = False
 ) -> Callable:
-    """`many(states, batches) -> (states, metrics)`, tuples of so many members: a step of each, in one program.
+    """`many(states, batches) -> (states, metrics)`, tuples of as many as there are steps, each taken in one program.
 
     Args:
-      step, mesh, batch, deterministic: see `jit`.
-      members: how many states there are, and batches of one shape.
-      strategy: `unroll`, the step written out for each; or `vmap`, one step of arrays with an axis more, whose results
-        are those of single steps up to rounding.
+      steps: see `jit`; of one run each, whose batches are of one shape.
+      mesh, batch, deterministic: see `jit`.
+      strategy: `unroll`, the steps written out one after another; or `vmap`, for steps that are all the same: one of
+        arrays with an axis more, whose results are those of single steps up to rounding.
     """
+    members = len(steps)
 
     def unrolled(states: tuple, batches: tuple):
-        return tuple(zip(*(step(*each) for each in zip(states, batches, strict=True)), strict=True))
+        return tuple(zip(*(step(*each) for step, *each in zip(steps, states, batches, strict=True)), strict=True))
 
     def mapped(states: tuple, batches: tuple):
         of_batch = Resident(arrays=None, index=0) if isinstance(batch, Resident) else 0
         stacked = jax.tree.map(_stack, *batches)
         if isinstance(batch, Resident):
             stacked = batches[0].replace(index=_stack(*(each.index for each in batches)))
-        outcome = jax.vmap(step, in_axes=(0, of_batch))(jax.tree.map(_stack, *states), stacked)
+        outcome = jax.vmap(steps[0], in_axes=(0, of_batch))(jax.tree.map(_stack, *states), stacked)
         states, metrics = ([jax.tree.map(lambda a, i=i: a[i], tree) for i in range(members)] for tree in outcome)
         return tuple(states), tuple(metrics)
 

@@ -1,8 +1,8 @@
-"""Choosing how the seeds of an arm are trained, by measuring a few steps of each way: `parallel.seeds=auto`."""
+"""Choosing how seeds, or trials, are trained, by measuring a few steps of each way: `parallel.seeds=auto`."""
 
 import json
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -29,45 +29,49 @@ class Speed:
     step: float
 
 
-def choose(program: Program, members: int, path: Path) -> str:
-    """The way that takes the least time for so many runs of a program, as `path` says, or else as measured and kept.
+def choose(programs: Sequence[Program], path: Path) -> str:
+    """The way that takes the least time for a run of each program, as `path` says, or else as measured and kept.
 
     A way whose compilation alone is likely to cost more than it can save is not tried.
     """
     if path.exists():
         return _read(path)
-    chosen, speeds = fastest(lambda way: measure(program, members, way), members, program.config.train.steps)
+    steps = max(program.config.train.steps for program in programs)
+    ways = ("unroll", "vmap") if all(program is programs[0] for program in programs) else ("unroll",)
+    chosen, speeds = fastest(lambda way: measure(programs, way), len(programs), steps, ways)
     kept = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
     path.parent.mkdir(parents=True, exist_ok=True)
     files.write_json(path, kept)
     return chosen
 
 
-def fastest(measure: Callable[[str], Speed], members: int, steps: int) -> tuple[str, dict[str, Speed]]:
-    """The fastest way, and the speeds that were measured; `sequential` unless another saves a twentieth."""
+def fastest(
+    measure: Callable[[str], Speed], members: int, steps: int, ways: Sequence[str] = ("unroll", "vmap")
+) -> tuple[str, dict[str, Speed]]:
+    """The fastest of `ways`, or `sequential` where none saves a twentieth of it; and the speeds that were measured."""
     speeds = {"sequential": measure("sequential")}
     one = speeds["sequential"]
     total = one.compile + steps * one.step
     best = "sequential"
-    for way, times in _COMPILE.items():
-        if times(members) * one.compile <= _SHARE * total:
+    for way in ways:
+        if _COMPILE[way](members) * one.compile <= _SHARE * total:
             speeds[way] = measure(way)
             least = speeds[best].step * (1 - _SHARE if best == "sequential" else 1)
             best = way if speeds[way].step < least else best
     return best, speeds
 
 
-def measure(program: Program, members: int, way: str) -> Speed:
-    """The speed of one way, on states that are made for it and thrown away."""
-    states = [program.init(seed) for seed in range(members)]
-    batches = [program.pipelines["train"].batch(seed, 0) for seed in range(members)]
+def measure(programs: Sequence[Program], way: str) -> Speed:
+    """The speed of one way, for one run of each program, on states that are made for it and thrown away."""
+    states = [program.init(seed) for seed, program in enumerate(programs)]
+    batches = [program.pipelines["train"].batch(seed, 0) for seed, program in enumerate(programs)]
     if way == "sequential":
 
         def step(states: list) -> list:
-            return [program.train_step(*each)[0] for each in zip(states, batches, strict=True)]
+            return [p.train_step(*each)[0] for p, *each in zip(programs, states, batches, strict=True)]
 
     else:
-        many = parallel.jit_many(program.step, program.mesh, batches[0], members, way)
+        many = parallel.jit_many([program.step for program in programs], programs[0].mesh, batches[0], way)
 
         def step(states: list) -> list:
             return list(many(tuple(states), tuple(batches))[0])

@@ -1,4 +1,4 @@
-"""Runs of several seeds, step by step in one program.
+"""Several runs, such as those of the seeds of an arm, step by step in one program.
 
 Each run has its loop, in a thread of its own; when all of them want a step, one program takes it for all. Only one
 thread is awake at any time, so that nothing else has to know of the others: each run evaluates, records, saves,
@@ -28,24 +28,24 @@ class Member:
       seed: of every random number.
       directory: the run's folder.
       observer: told of what happens to this run.
+      program: what it trains; `unroll` takes members that train different ones, such as with different rates.
     """
 
     seed: int
     directory: Path
     observer: loop.Observer
+    program: Program
 
 
 def train(
-    program: Program,
     members: Sequence[Member],
     strategy: str,
     should_stop: Callable[[], bool] = lambda: False,
     profile: Profile | None = None,
 ) -> list[Result]:
-    """Trains runs that differ by their seeds, to the end of each; see `loop.train` for what a run does.
+    """Trains runs to the end of each; see `loop.train` for what a run does.
 
     Args:
-      program: of all of them.
       members: the runs.
       strategy: `unroll` or `vmap`: see `parallel.jit_many`.
       should_stop, profile: see `loop.train`.
@@ -56,7 +56,7 @@ def train(
     Raises:
       Interrupted: `should_stop` said yes; the runs that had not ended are saved.
     """
-    steps = _Steps(program, len(members), strategy)
+    steps = _Steps([member.program for member in members], strategy)
     results: list[Result | None] = [None] * len(members)
     errors: list[BaseException] = []
 
@@ -65,7 +65,7 @@ def train(
             try:
                 take = functools.partial(steps.take, number)
                 its = member.seed, member.directory, member.observer
-                results[number] = loop.train(program, *its, should_stop, profile, take)
+                results[number] = loop.train(member.program, *its, should_stop, profile, take)
             except BaseException as error:  # raised again in the thread that waits
                 errors.append(error)
             finally:
@@ -91,12 +91,12 @@ class _Steps:
       turn: held by the one thread that is awake.
     """
 
-    def __init__(self, program: Program, members: int, strategy: str):
+    def __init__(self, programs: Sequence[Program], strategy: str):
         self.turn = threading.Condition()
-        self._program = program
+        self._programs = programs
         self._strategy = strategy
-        self._programs: dict[Any, Callable] = {}
-        self._present = set(range(members))
+        self._compiled: dict[Any, Callable] = {}
+        self._present = set(range(len(programs)))
         self._wanted: dict[int, tuple[Any, Any]] = {}
         self._taken: dict[int, Any] = {}
 
@@ -127,24 +127,20 @@ class _Steps:
             alike.setdefault(tuple(jax.numpy.shape(leaf) for leaf in leaves), []).append(number)
         for numbers in alike.values():
             try:
-                outcomes = self._step([wanted[number] for number in numbers])
+                outcomes = self._step(numbers, *zip(*(wanted[number] for number in numbers), strict=True))
             except Exception as error:  # it is every run's
                 outcomes = [error] * len(numbers)
             self._taken |= dict(zip(numbers, outcomes, strict=True))
         self.turn.notify_all()
 
-    def _step(self, wanted: list[tuple[Any, Any]]) -> list[Any]:
-        if len(wanted) == 1:
-            return [self._program.train_step(*wanted[0])]
-        states, batches = zip(*wanted, strict=True)
-        key = len(wanted), jax.tree.structure(batches[0])
-        if key not in self._programs:
-            self._programs[key] = parallel.jit_many(
-                self._program.step,
-                self._program.mesh,
-                batches[0],
-                len(wanted),
-                self._strategy,
-                self._program.config.parallel.deterministic,
-            )
-        return list(zip(*self._programs[key](states, batches), strict=True))
+    def _step(self, numbers: list[int], states: tuple, batches: tuple) -> list[Any]:
+        programs = [self._programs[number] for number in numbers]
+        first = programs[0]
+        if len(numbers) == 1:
+            return [first.train_step(states[0], batches[0])]
+        key = (*map(id, programs), jax.tree.structure(batches[0]))
+        if key not in self._compiled:
+            steps = [program.step for program in programs]
+            deterministic = first.config.parallel.deterministic
+            self._compiled[key] = parallel.jit_many(steps, first.mesh, batches[0], self._strategy, deterministic)
+        return list(zip(*self._compiled[key](states, batches), strict=True))
