@@ -10,6 +10,7 @@ EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
 VERBS = {
     "list": "the experiments: what each asks, its data and its rough cost",
     "run": "train the runs of an experiment, and judge its claims: run NAME[:ARGUMENT]",
+    "verify": "whether all that a workdir holds is what was written there: verify WORKDIR",
     "report": "write verdict, figures and report again, from what a workdir holds: report WORKDIR",
     "evaluate": "the metrics of a trained run over whole splits: evaluate WORKDIR/ARM/seed-N",
     "augment": "a picture of what an experiment does to its training images: augment NAME[:ARGUMENT]",

@@ -8,6 +8,7 @@ This file imports no jax, so that experiments can be listed without it.
 """
 
 import difflib
+import hashlib
 import json
 import math
 from collections.abc import Mapping
@@ -113,6 +114,8 @@ def default() -> ConfigDict:
     config.train.log_every = 100  # steps between two lines of metrics
     config.train.evaluate_every = 1000  # steps between two evaluations on validation and test
     config.train.checkpoint_every = 1000  # steps between two checkpoints
+    config.train.keep_checkpoints = 2  # the latest ones; the one before is for when the latest is damaged
+    config.train.keep_best = True  # also the one with the lowest validation error, where there is a validation split
     config.train.evaluation_batch_size = 500
     config.train.beams = 1  # of the search by which an evaluation decodes sequences; 1: greedily
     # A share of errors: `steps_to_target` is the first recorded step whose mini-batch error, a mean since the line
@@ -281,6 +284,18 @@ def from_json(text: str) -> ConfigDict:
         return tuple(with_tuples(v) for v in value) if isinstance(value, list) else value
 
     return ConfigDict(with_tuples(json.loads(text))).lock()
+
+
+WITHOUT_EFFECT = (
+    "data.data_dir", "data.placement", "train.checkpoint_every", "train.keep_checkpoints", "train.keep_best",
+)  # fmt: skip
+"""The fields on which no result depends: where data is read from, how it comes to the device, and what is kept."""
+
+
+def identity(config: ConfigDict) -> str:
+    """A digest of what a run is made of: two configs that give the same results have the same."""
+    fields = {name: value for name, value in flatten(config).items() if name not in WITHOUT_EFFECT}
+    return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 
 def differences(one: ConfigDict, other: ConfigDict) -> dict[str, tuple[Any, Any]]:

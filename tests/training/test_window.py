@@ -4,11 +4,16 @@ import numpy as np
 from jax import numpy as jnp
 
 from canon.training.metrics import Mean
-from canon.training.window import Window
+from canon.training.step import FIRST_NOT_FINITE
+from canon.training.window import NotFinite, Window
 
 
-def step_metrics(value):
-    return {"loss": Mean(jnp.float32(value * 4), jnp.float32(4))}
+def step_metrics(value, leaf=-1.0, update=1.0):
+    return {
+        "loss": Mean(jnp.float32(value * 4), jnp.float32(4)),
+        "update_norm": Mean.of(jnp.float32(update)),
+        FIRST_NOT_FINITE: Mean.of(jnp.float32(leaf)),
+    }
 
 
 def test_a_window_that_was_packed_and_resumed_closes_to_the_same_bits():
@@ -24,11 +29,16 @@ def test_a_window_that_was_packed_and_resumed_closes_to_the_same_bits():
     assert whole.close(7, 4)[0]["batch/loss"] == resumed.close(7, 4)[0]["batch/loss"]
 
 
-def test_the_first_step_with_a_loss_that_is_not_finite_is_named():
+def test_the_first_step_at_which_something_is_not_finite_is_named():
     window = Window(10)
     for value in (1.0, 2.0, np.nan, 3.0, np.inf):
         window.add(step_metrics(value))
-    assert window.close(15, 4)[1] == 13
+    assert window.close(15, 4)[1] == NotFinite(13, loss=True, leaf=None)
+    for leaf, update in ((-1, 1.0), (2, np.nan), (0, np.inf)):
+        window.add(step_metrics(1.0, leaf, update))
+    assert window.not_finite(18) == window.close(18, 4)[1] == NotFinite(17, loss=False, leaf=2)
+    window.add(step_metrics(1.0, update=np.inf))
+    assert window.close(19, 4)[1] == NotFinite(19, loss=False, leaf=None)
 
 
 def test_closing_empties_it():

@@ -1,14 +1,18 @@
 """Conducting a study: from an experiment and what a user wants of it to the verdict."""
 
+import contextlib
+import math
 import shlex
 import signal
 import sys
+import time
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 from ml_collections import ConfigDict
 
-from canon import cluster, experiment_file, hosts, models
+from canon import cluster, experiment_file, hosts, lock, models
 from canon import config as canon_config
 from canon.cluster import Resources
 from canon.commands import runtime, spread
@@ -19,9 +23,10 @@ from canon.errors import UserError
 from canon.hosts import Place
 from canon.study import plan, report, runner, selection, workdir
 from canon.study.verdict import VERDICT_FILE
+from canon.training import find_not_finite
 from canon.training.loop import Interrupted
 from canon.training.profile import Profile
-from canon.training.result import read_result
+from canon.training.result import DIVERGED, read_result
 
 
 def conduct(
@@ -33,6 +38,8 @@ def conduct(
     place: Place | None = None,
     profile: Profile | None = None,
     resources: Resources | None = None,
+    max_minutes: float = math.inf,
+    debug_nans: bool = False,
 ) -> int:
     """Trains the runs of a study that are still to train, and judges its claims.
 
@@ -45,6 +52,8 @@ def conduct(
       place: of this process among those that train together; None to find out.
       profile: of some steps of the first run that takes them.
       resources: of the jobs that train, where this process does not.
+      max_minutes: after which it stops by itself, everything saved.
+      debug_nans: say of each run that diverged by which operation.
 
     Returns:
       The exit status.
@@ -52,6 +61,7 @@ def conduct(
     Raises:
       UserError: something does not exist or does not fit; nothing was written.
     """
+    deadline = time.monotonic() + 60 * max_minutes
     config = configure(experiment, overrides)
     argument = "" if config.arguments[:1] == (experiment.argument,) else experiment.argument
     typed_words = ["launch.py", "run", typed, *([f"--workdir={directory}"] if directory else [])]
@@ -66,7 +76,7 @@ def conduct(
     else:
         cluster.check(resources, directory)
     with hosts.leaving_at_once():
-        return _conduct(study, overrides, directory, chosen, profile, resources)
+        return _conduct(study, overrides, directory, chosen, profile, resources, deadline, debug_nans)
 
 
 def _conduct(
@@ -76,6 +86,8 @@ def _conduct(
     chosen: list[str],
     profile: Profile | None,
     resources: Resources | None,
+    deadline: float,
+    debug_nans: bool,
 ) -> int:
     config = study.config
     here = config if resources is None else spread.on_any_device(config)
@@ -94,13 +106,40 @@ def _conduct(
     if profile and profile.last > longest:
         raise UserError(f"--profile={profile.first}-{profile.last}: no run has more than {longest} steps")
     hosts.wait_for_all("the beginning of a study")  # every process has looked at the workdir as it was
-    if hosts.is_first():
-        workdir.create(directory, study)
+    with _alone(directory) if hosts.is_first() else contextlib.nullcontext():
+        if hosts.is_first():
+            workdir.create(directory, study)
+        return _train(study, overrides, directory, chosen, profile, resources, programs, deadline, debug_nans)
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """While it is entered, no other launch can have the workdir, which is made if need be."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise UserError(f"--workdir {directory} cannot be written: {error.strerror}") from error
+    with lock.held(directory):
+        yield
+
+
+def _train(
+    study: workdir.Study,
+    overrides: list[tuple[str, str]],
+    directory: Path,
+    chosen: list[str],
+    profile: Profile | None,
+    resources: Resources | None,
+    programs: runner.Programs,
+    deadline: float,
+    debug_nans: bool,
+) -> int:
+    config = study.config
     hosts.wait_for_all("the workdir of a study")
     if hosts.several():  # the launch's own words differ from process to process, but not what the first has written
         hosts.check_same("workdir", workdir.fingerprint(directory))
     if not hosts.is_first():
-        return _follow(runner.planned(config, directory, chosen), programs)
+        return _follow(runner.planned(config, directory, chosen), programs, deadline)
 
     runs = runner.planned(config, directory, chosen)
     print(config.title or study.experiment)
@@ -118,11 +157,13 @@ def _conduct(
     with StopSignals() as stop_signals:
         try:
             with Progress(runs) as progress:
-                runner.run(runs, programs.build, progress, hosts.any_says(stop_signals), profile)
+                runner.run(runs, programs.build, progress, _stop_at(deadline, stop_signals), profile)
         except Interrupted as interruption:
             print(f"{interruption} and saved; the same command goes on from there")
-            return 128 + (stop_signals.number or signal.SIGTERM)  # it may have come to another process
+            return _status_of_stop(stop_signals, deadline)
     announce(report.write(study, directory), directory)
+    if debug_nans:
+        _explain(runs, programs)
     if profile:
         print(f"trace:   {profile.written or 'none: no run of this launch took all of those steps'}")
     return 0
@@ -142,13 +183,32 @@ def _wait(study: workdir.Study, directory: Path, runs: list[plan.Run], resources
     return 1 if failures else 0
 
 
-def _follow(runs: list[plan.Run], programs: runner.Programs) -> int:
+def _stop_at(deadline: float, stop_signals: StopSignals) -> Callable[[], bool]:
+    return hosts.any_says(lambda: stop_signals() or time.monotonic() >= deadline)
+
+
+def _status_of_stop(stop_signals: StopSignals, deadline: float) -> int:
+    """The exit status of a launch that was stopped: 0 by its time, or the signal's, which may be another process's."""
+    if stop_signals.number is None and time.monotonic() >= deadline:
+        return 0
+    return 128 + (stop_signals.number or signal.SIGTERM)
+
+
+def _explain(runs: list[plan.Run], programs: runner.Programs) -> None:
+    for run in runs:
+        result = read_result(run.directory)
+        if result is not None and result.status == DIVERGED and not run.candidate:
+            found = find_not_finite.operation(programs.build(run).config, run.seed, run.directory, result.step)
+            print(f"{run.title}, step {result.step}: {found}", flush=True)
+
+
+def _follow(runs: list[plan.Run], programs: runner.Programs, deadline: float) -> int:
     """Trains with the first process, which writes and prints; returns the exit status."""
     with StopSignals() as stop_signals:
         try:
-            runner.run(runs, programs.build, runner.Nobody(), should_stop=hosts.any_says(stop_signals))
+            runner.run(runs, programs.build, runner.Nobody(), _stop_at(deadline, stop_signals))
         except Interrupted:
-            return 128 + (stop_signals.number or signal.SIGTERM)
+            return _status_of_stop(stop_signals, deadline)
     return 0
 
 

@@ -14,6 +14,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser = command_line.Parser("evaluate", DESCRIPTION)
     parser.add_argument("run", type=Path, metavar="RUN_DIR", help="WORKDIR/ARM/seed-N")
     parser.add_argument("--split", help="one split only: train, validation or test")
+    parser.add_argument("--best", action="store_true", help="the checkpoint with the lowest validation error")
     options = parser.parse_args(arguments)
 
     from canon.study import workdir
@@ -21,9 +22,10 @@ def main(arguments: list[str], experiments: Path) -> int:
     from canon.training.checkpoint import Checkpoints
 
     arm, seed, config = workdir.read_run_config(options.run)
-    checkpoints = options.run / loop.CHECKPOINT_FOLDER
+    checkpoints = options.run / (loop.BEST_FOLDER if options.best else loop.CHECKPOINT_FOLDER)
     if not checkpoints.is_dir():
-        raise UserError(f"{options.run} has no checkpoint to evaluate")
+        why = " that is best on validation: it keeps one where it has a validation split" if options.best else ""
+        raise UserError(f"{options.run} has no checkpoint to evaluate{why}")
     runtime.start()
     built = program.build(config)
     if built.checksums:

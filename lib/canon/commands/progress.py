@@ -11,7 +11,7 @@ from rich.text import Text
 
 from canon.study.plan import Run
 from canon.training import measures, stopwatch
-from canon.training.result import SPLITS, Result
+from canon.training.result import DIVERGED, SPLITS, Result
 
 _MEASURED = {name for of_task in measures.MEASURED.values() for name in of_task}
 
@@ -87,6 +87,9 @@ class Progress:
         """A line that stays."""
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)
 
+    def noted(self, text: str) -> None:
+        self.say(text)
+
     def run_began(self, run: Run) -> None:
         self.turned_to(run)
         self._step = self._steps = 0
@@ -134,7 +137,9 @@ class Progress:
         if fresh:
             self._clock.saw(run.arm, result.seconds)
         self._step = 0
-        how = f"{result.status}{f' at step {result.step}' if result.status == 'diverged' else ''}"
+        how = result.status
+        if result.status == DIVERGED:
+            how += f" at step {result.step} (not finite: {result.not_finite})"
         when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
         whole = {name: value for name, value in result.metrics.items() if name.startswith(SPLITS)}
         of_text = {name: f"{value:.3f}" for name, value in whole.items() if name.endswith("/bits_per_character")}

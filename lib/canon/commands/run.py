@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import math
 import re
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -46,6 +47,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")
     parser.add_argument("--arms", metavar="ARM,ARM", help="train these arms only; the verdict is of all that is there")
     parser.add_argument("--profile", metavar="FIRST-LAST", help="trace these steps of the first run that takes them")
+    parser.add_argument("--max_minutes", type=float, help="stop by itself after so long, with everything saved")
+    parser.add_argument("--debug_nans", action="store_true", help="say which operation a diverged run was lost by")
     parser.add_argument("--coordinator", metavar="HOST:PORT", help="train in several processes: where process 0 is")
     parser.add_argument("--process_id", type=int, help="which of them this is, from 0")
     parser.add_argument("--num_processes", type=int, help="how many they are")
@@ -79,7 +82,12 @@ def main(arguments: list[str], experiments: Path) -> int:
         raise UserError("--coordinator, --process_id and --num_processes go together: give all of them, or none")
     place = None if given[0] is None else Place(*given, options.join_timeout)
     profile = None if options.profile is None else Profile.parse(options.profile)
-    return conduct(experiment, typed, overrides, workdir, options.arms, place, profile, resources)
+    minutes = math.inf if options.max_minutes is None else options.max_minutes
+    if not minutes > 0:
+        raise UserError(f"--max_minutes must be above 0, not {minutes}")
+    return conduct(
+        experiment, typed, overrides, workdir, options.arms, place, profile, resources, minutes, options.debug_nans
+    )
 
 
 def _resources(options: argparse.Namespace) -> "Resources | None":
@@ -93,9 +101,10 @@ def _resources(options: argparse.Namespace) -> "Resources | None":
     if options.executor is None:
         flag = {"minutes": "time_limit"}.get(next(iter(given)), next(iter(given)))
         raise UserError(f"--{flag} goes with --executor=slurm or --executor=local")
-    for flag in ("coordinator", "profile"):
+    for flag in ("coordinator", "profile", "max_minutes"):
         if getattr(options, flag) is not None:
-            raise UserError(f"--{flag} does not go with --executor: the runs are trained elsewhere")
+            instead = "; give the jobs a --time_limit" if flag == "max_minutes" else ""
+            raise UserError(f"--{flag} does not go with --executor: the runs are trained elsewhere{instead}")
     if "sbatch" in given:
         words = [text.lstrip("-").partition("=") for text in given["sbatch"]]
         if bad := [name for name, _, _ in words if not _SBATCH_NAME.fullmatch(name)]:

@@ -166,6 +166,9 @@ def override(config: ConfigDict, key: str, text: str) -> ConfigDict:
         return config
     arm, _, field = field.partition(".")
     check_arm(config, arm)
+    if field.partition(".")[0] not in RUN_FIELDS:
+        nearest = canon_config.nearest_field(field, ConfigDict({name: config[name] for name in RUN_FIELDS}))
+        raise UserError(f"an arm has no field {field!r}{nearest}")
     changed = override(arm_configs(config)[arm], field, text)
     *parents, last = field.split(".")
     with config.unlocked():

@@ -223,3 +223,7 @@ class _OfRun:
     def recorded(self, step: int, values: dict[str, float]) -> None:
         self._observer.turned_to(self._run)
         self._observer.recorded(step, values)
+
+    def noted(self, text: str) -> None:
+        self._observer.turned_to(self._run)
+        self._observer.noted(f"{self._run.title}: {text}")

@@ -19,8 +19,7 @@ VERDICT_FILE = "verdict.json"
 # Fields that say how a study is described, watched or stored, and nothing of what it computes.
 _NOT_PROTOCOL = (
     "title", "cost", "arguments", "deviations", "figure", "claims", "arms", "seeds",
-    "data.data_dir", "data.placement", "parallel", "train.log_every", "train.evaluate_every", "train.checkpoint_every",
-    "train.evaluation_batch_size",
+    *canon_config.WITHOUT_EFFECT, "parallel", "train.log_every", "train.evaluate_every", "train.evaluation_batch_size",
 )  # fmt: skip
 
 Results = dict[str, dict[int, Result]]
@@ -153,6 +152,13 @@ def _shown(value: Any) -> str:
 
 def conclude(study: Study, workdir: Path) -> dict[str, Any]:
     """Reads the runs back, judges every claim, and writes and returns `verdict.json`."""
+    verdict = reach(study, workdir)
+    files.write_json(workdir / VERDICT_FILE, verdict)
+    return verdict
+
+
+def reach(study: Study, workdir: Path) -> dict[str, Any]:
+    """Reads the runs back and judges every claim: what `verdict.json` holds."""
     config = study.config
     results = read_results(config, workdir)
     claims = {name: judge(claim, results) for name, claim in config.claims.items()}
@@ -174,6 +180,4 @@ def conclude(study: Study, workdir: Path) -> dict[str, Any]:
         "date": datetime.date.today().isoformat(),
         "command": study.command,
     }
-    verdict = files.finite(verdict)
-    files.write_json(workdir / VERDICT_FILE, verdict)
-    return verdict
+    return files.finite(verdict)

@@ -18,7 +18,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import files
+from canon import files, lock
 from canon.data.words import SPECIAL
 from canon.errors import UserError
 from canon.study import plan
@@ -51,7 +51,8 @@ class Study:
 def check(workdir: Path, config: ConfigDict) -> None:
     """Raises `UserError` unless a study of `config` can go into `workdir`: new or empty, or its own from before.
 
-    A study may come back with more seeds, and with its data in another place: the runs that are there remain its own.
+    A study may come back with more seeds, with its data in another place, and keep more or less of its checkpoints: the
+    runs that are there remain its own.
     It writes nothing.
     """
     try:
@@ -65,7 +66,7 @@ def _check(workdir: Path, config: ConfigDict) -> None:
         study = read(workdir)
         there = study.config
         different = canon_config.differences(there, config)
-        for key in _MAY_CHANGE:
+        for key in canon_config.WITHOUT_EFFECT:
             different.pop(key, None)
         if config.seeds >= there.seeds:
             different.pop("seeds", None)
@@ -79,15 +80,11 @@ def _check(workdir: Path, config: ConfigDict) -> None:
     elif workdir.exists() or workdir.is_symlink():
         if not workdir.is_dir():
             raise UserError(f"--workdir {workdir} is not a folder")
-        if any(workdir.iterdir()):
+        if any(path.name != lock.FILE for path in workdir.iterdir()):
             raise UserError(f"{workdir} is not empty and holds no study of canon's; give another --workdir")
     parent = next(p for p in (workdir, *workdir.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):
         raise UserError(f"--workdir {workdir} cannot be written: {parent} is not a folder that you may write to")
-
-
-# Where the data is read from, and how it comes to the device: no result depends on it.
-_MAY_CHANGE = ("data.data_dir", "data.placement")
 
 
 def create(workdir: Path, study: Study) -> None:

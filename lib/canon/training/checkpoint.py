@@ -1,6 +1,12 @@
 """Checkpoints of a run, through Orbax: the train state, and what the loop had not written down yet."""
 
-import zlib
+import errno
+import gc
+import os
+import sys
+import time
+import traceback
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -8,100 +14,226 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
+from canon import hosts
 from canon.errors import UserError
+from canon.training import manifest as manifests
+from canon.training.manifest import Damaged, Manifest
 from canon.training.state import TrainState
+
+DAMAGED_FOLDER = "damaged"
+"""Beside the folder of the checkpoints: those that were found damaged, out of the way of new ones."""
 
 
 class Checkpoints:
-    """The checkpoints in one folder, of which the latest two are kept.
+    """The checkpoints in one folder, each with a manifest by which it is checked before it is believed.
 
     Saving goes on in the background; `close` waits for it. Orbax writes a checkpoint aside and renames it when it is
     whole, so one that a kill cut short is not seen again.
+
+    Args:
+      directory: the folder.
+      config: of the run, as `canon.config.identity` has it; empty for whoever only reads.
+      keep: how many are kept, the latest ones; 0 for whoever only reads, and leaves the folder as it is.
     """
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, config: str = "", keep: int = 0):
+        self._directory = directory.absolute()
+        self._config = config
+        self._keep = keep
+        self._open()
+
+    def _open(self) -> None:
+        changes = {"max_to_keep": self._keep, "create": True} if self._keep else {"read_only": True, "create": False}
         self._manager = ocp.CheckpointManager(
-            directory.absolute(),
-            options=ocp.CheckpointManagerOptions(max_to_keep=2, create=True),
-            item_names=("state", "progress"),
+            self._directory,
+            options=ocp.CheckpointManagerOptions(**changes),
+            item_names=(_STATE, _PROGRESS, _MANIFEST),
         )
 
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: Any) -> None:
-        self._manager.close()
+    def __exit__(self, *error: Any) -> None:
+        try:
+            self._manager.close()
+        except Exception as failure:
+            if error[0] is None:  # else the first thing that went wrong is the one to tell of
+                raise self._not_saved(failure) from failure
+
+    def steps(self) -> list[int]:
+        """The steps of the checkpoints that are there, damaged or not, in order."""
+        return sorted(int(path.name) for path in self._directory.iterdir() if path.is_dir() and _is_step(path.name))
 
     def latest_step(self) -> int | None:
         """The step of the newest checkpoint, or None where there is none."""
-        return self._manager.latest_step()
+        return max(self.steps(), default=None)
 
     def save(self, state: TrainState, progress: dict[str, Any]) -> None:
-        """Saves the state at its own step, unless that is saved already, together with what JSON can hold."""
-        step = int(state.step)
-        if step != self._manager.latest_step():
-            progress = progress | {_CHECKSUMS: _checksums(state)}
-            self._manager.save(
-                step, args=ocp.args.Composite(state=ocp.args.StandardSave(state), progress=ocp.args.JsonSave(progress))
-            )
-
-    def restore(self, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
-        """The newest checkpoint, in the shapes and places of `template`.
+        """Saves the state at its own step, unless that is saved already, together with what JSON can hold.
 
         Raises:
-          UserError: there is none, it is damaged, or it holds another tree of arrays than the template.
+          OSError: this one, or the one before, cannot be written.
+        """
+        step = int(state.step)
+        if step == self._manager.latest_step():
+            return
+        if not self._directory.is_dir():  # Orbax would make it again, and the run would seem whole
+            raise FileNotFoundError(errno.ENOENT, "the run's folder was removed", str(self._directory))
+        items = {
+            _STATE: ocp.args.StandardSave(state),
+            _PROGRESS: ocp.args.JsonSave(progress),
+            _MANIFEST: ocp.args.JsonSave(manifests.make(state, step, self._config, progress)),
+        }
+        try:
+            self._manager.save(step, args=ocp.args.Composite(**items))
+        except Exception as failure:
+            raise self._not_saved(failure) from failure
+
+    def _not_saved(self, failure: Exception) -> OSError:
+        reason = str(failure).strip().split("\n")[0][:300] or type(failure).__name__
+        full = "No space left" in str(failure) or getattr(failure, "errno", None) == errno.ENOSPC
+        what = "the disk is full" if full else reason
+        kept = self.steps() if self._directory.is_dir() else []
+        before = f"; the one of step {kept[-1]} is kept" if kept else ""
+        return OSError(errno.EIO, f"a checkpoint cannot be written ({what}){before}", str(self._directory))
+
+    def restore(
+        self, template: TrainState, say: Callable[[str], None] = lambda text: None
+    ) -> tuple[TrainState, dict[str, Any]]:
+        """The newest checkpoint that is whole, in the shapes and places of `template`.
+
+        Newer ones that are damaged are moved to `DAMAGED_FOLDER`, and said to be. Whoever only reads gets no other than
+        the newest.
+
+        Raises:
+          UserError: there is none, none is whole, or the newest is of another config or another tree of arrays.
+        """
+        tried: list[str] = []
+        damaged: list[int] = []
+        for step in reversed(self.steps()):
+            try:
+                found = self._restore(step, template)
+            except Damaged as reason:
+                if not self._keep:
+                    raise self._newest_is_damaged(step, reason) from reason
+                tried.append(f"the checkpoint of step {step} is damaged: {reason}")
+                damaged.append(step)
+                continue
+            hosts.check_same("checkpoints", f"{step}")
+            if damaged:
+                self._set_aside(damaged)
+                say(f"{'; '.join(tried)}; it was moved to {self._directory.parent / DAMAGED_FOLDER}, and the run goes "
+                    f"on from step {step}")  # fmt: skip
+            return found
+        if not tried:
+            raise UserError(f"there is no checkpoint in {self._directory}")
+        raise UserError(
+            f"no checkpoint in {self._directory} is whole ({'; '.join(tried)}); remove the run's folder, "
+            f"{self._directory.parent}, to train it from its beginning"
+        )
+
+    def _restore(self, step: int, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
+        manifest = self._read_manifest(step)
+        where = f"the checkpoint of step {step} in {self._directory}"
+        if self._config and manifest["config"] != self._config:
+            raise UserError(f"{where} was made by another config than the run has; remove it, or bring its config back")
+        if different := manifests.differences(manifest, template):
+            more = f", and {len(different) - 3} more" if len(different) > 3 else ""
+            raise UserError(f"{where} is of another network: {'; '.join(different[:3])}{more}")
+        items = {_STATE: ocp.args.StandardRestore(template), _PROGRESS: ocp.args.JsonRestore()}
+        restored = _read(lambda: self._manager.restore(step, args=ocp.args.Composite(**items)))
+        manifests.check_content(manifest, restored[_STATE], restored[_PROGRESS])
+        return restored[_STATE], restored[_PROGRESS]
+
+    def _read_manifest(self, step: int) -> Manifest:
+        args = ocp.args.Composite(**{_MANIFEST: ocp.args.JsonRestore()})
+        manifest = _read(lambda: self._manager.restore(step, args=args)[_MANIFEST])
+        manifests.check(manifest, step)
+        return manifest
+
+    def _set_aside(self, steps: list[int]) -> None:
+        hosts.wait_for_all("damaged checkpoints")
+        self._manager.close()
+        if hosts.is_first():
+            folder = self._directory.parent / DAMAGED_FOLDER
+            folder.mkdir(exist_ok=True)
+            for step in steps:
+                number = sum(1 for path in folder.iterdir() if path.name.partition(".")[0] == str(step))
+                os.rename(self._directory / str(step), folder / (f"{step}.{number}" if number else str(step)))
+        hosts.wait_for_all("damaged checkpoints are set aside")
+        self._open()
+
+    def verify(self, step: int) -> Manifest:
+        """Reads a whole checkpoint, and returns its manifest. Raises `Damaged` unless it is what was saved."""
+        manifest = self._read_manifest(step)
+        args = ocp.args.Composite(**{_PROGRESS: ocp.args.JsonRestore()})
+        progress = _read(lambda: self._manager.restore(step, args=args)[_PROGRESS])
+        state = _read(lambda: self._as_arrays(step))
+        manifests.check_content(manifest, state, progress)
+        if missing := {name.partition("/")[0] for name in manifest["leaves"]} - set(state):
+            raise Damaged(f"{min(missing)} is missing")
+        return manifest
+
+    def restore_params(self) -> dict[str, Any]:
+        """The parameters of the newest checkpoint, for whoever has no template of the rest.
+
+        Raises:
+          UserError: there is none, or it is damaged.
         """
         step = self.latest_step()
         if step is None:
-            raise UserError(f"there is no checkpoint in {self._manager.directory}")
-        where = f"the checkpoint of step {step} in {self._manager.directory}"
-        way_out = "move its folder away to go on from the one before"
+            raise UserError(f"there is no checkpoint in {self._directory}")
         try:
-            restored = self._manager.restore(
-                step, args=ocp.args.Composite(state=ocp.args.StandardRestore(template), progress=ocp.args.JsonRestore())
-            )
-            expected = restored.progress.pop(_CHECKSUMS)
-        except Exception as error:  # Orbax and TensorStore raise whatever they come across
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(f"{where} cannot be restored ({reason}); {way_out}") from error
-        found = _checksums(restored.state)
-        damaged = [leaf for leaf in expected.keys() | found.keys() if expected.get(leaf) != found.get(leaf)]
-        if damaged:
-            raise UserError(f"{where} is damaged: {min(damaged)} is not what was saved; {way_out}")
-        return restored.state, restored.progress
-
-    def restore_params(self) -> dict[str, Any]:
-        """The parameters of the newest checkpoint, for whoever has no template of the rest; errors as of `restore`."""
-        step = self.latest_step()
-        if step is None:
-            raise UserError(f"there is no checkpoint in {self._manager.directory}")
-        where = f"the checkpoint of step {step} in {self._manager.directory}"
-        try:
-            # In its own file of the checkpoint's folder, without the places of the devices that it was saved from.
-            folder = self._manager.directory / str(step)
-            tree = ocp.PyTreeCheckpointer()
-            shapes = tree.metadata(folder / "state").item_metadata.tree
-            as_arrays = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
-            params = tree.restore(folder / "state", restore_args=as_arrays)["params"]
-            progress = self._manager.restore(step, args=ocp.args.Composite(progress=ocp.args.JsonRestore())).progress
-            expected = progress[_CHECKSUMS]
-        except Exception as error:  # as above
-            reason = str(error).strip().split("\n")[0]
-            raise UserError(
-                f"{where} cannot be restored ({reason}); move its folder away to use the one before"
-            ) from error
-        found = {f".params{leaf}": checksum for leaf, checksum in _checksums(params).items()}
-        damaged = [leaf for leaf, checksum in found.items() if expected.get(leaf) != checksum]
-        if damaged or not found:
-            raise UserError(f"{where} is damaged: {min(damaged, default='params')} is not what was saved")
+            self.verify(step)
+            params = self._as_arrays(step)["params"]
+        except Damaged as reason:
+            raise self._newest_is_damaged(step, reason) from reason
         return jax.tree.map(jax.numpy.asarray, params)
 
+    def _newest_is_damaged(self, step: int, reason: Damaged) -> UserError:
+        return UserError(
+            f"the checkpoint of step {step} in {self._directory} is damaged: {reason}; move its folder away to use the "
+            "one before"
+        )
 
-# Orbax reads an array with a flipped bit without a word, so every leaf's checksum is kept beside it.
-_CHECKSUMS = "crc32"
+    def _as_arrays(self, step: int) -> dict[str, Any]:
+        """The state as NumPy arrays: without a template, and without the devices that it was saved from."""
+        folder = self._directory / str(step) / _STATE
+        tree = ocp.PyTreeCheckpointer()
+        shapes = tree.metadata(folder).item_metadata.tree
+        return tree.restore(
+            folder, restore_args=jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), shapes)
+        )
 
 
-def _checksums(state: Any) -> dict[str, int]:
-    """The CRC-32 of every leaf's bytes, by its path."""
-    leaves = jax.tree_util.tree_leaves_with_path(jax.device_get(state))
-    return {jax.tree_util.keystr(path): zlib.crc32(np.ascontiguousarray(leaf)) for path, leaf in leaves}
+_STATE, _PROGRESS, _MANIFEST = "state", "progress", "manifest"
+
+
+def _is_step(name: str) -> bool:
+    return name.isascii() and name.isdigit() and str(int(name)) == name
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).strip() or type(error).__name__).split("\n")[0][:200]
+
+
+def _read(what: Callable[[], Any]) -> Any:
+    """What Orbax reads; raises `Damaged` for whatever it and TensorStore come across.
+
+    Of the arrays that it reads side by side Orbax gives up all when one fails, and what has been begun complains of
+    that on standard error, as it comes back or is collected. That is over when this returns, and is not shown.
+    """
+    hook = sys.unraisablehook
+    try:
+        return what()
+    except Exception as error:
+        reason = _first_line(error)
+        sys.unraisablehook = lambda unraisable: None
+        traceback.clear_frames(error.__traceback__)
+    # The error is gone, and what it held with it.
+    try:
+        time.sleep(0.05)
+        gc.collect()
+    finally:
+        sys.unraisablehook = hook
+    raise Damaged(reason)

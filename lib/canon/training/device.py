@@ -55,11 +55,12 @@ def memory() -> dict[str, float]:
 
 
 @contextlib.contextmanager
-def explaining_memory(config: ConfigDict) -> Iterator[None]:
+def explaining_memory(config: ConfigDict, evaluating: bool = False) -> Iterator[None]:
     """Within, that the memory of a device does not hold a step is a `UserError` which says what helps.
 
     Args:
       config: of the run.
+      evaluating: what is under way is an evaluation, and no step.
     """
     try:
         yield
@@ -73,6 +74,11 @@ def explaining_memory(config: ConfigDict) -> Iterator[None]:
         more = next((n for n in range(parts + 1, of_each + 1) if of_each % n == 0), None)
         cut = f" cut the batch into more of them with --config.parallel.micro_batches={more}," if more else ""
         remat = " set --config.model.remat=true," if config.model.get("remat") is False else ""
+        if evaluating:
+            raise UserError(
+                f"the memory{size} of {of_device.device_kind} does not hold an evaluation; set a --config.train."
+                f"evaluation_batch_size below {config.train.evaluation_batch_size}, or give it more devices"
+            ) from error
         raise UserError(
             f"the memory{size} of {of_device.device_kind} does not hold a step of {config.train.batch_size} examples "
             f"in {parts} part{'s' if parts > 1 else ''};{cut}{remat} or give it more devices or a smaller "

@@ -6,15 +6,17 @@ is without compiling, evaluating and saving.
 """
 
 import contextlib
+import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 import jax
 
-from canon import hosts
+from canon import config as canon_config
+from canon import hosts, lock
 from canon.errors import UserError
 from canon.training import device, environment, measures
 from canon.training.checkpoint import Checkpoints
@@ -26,9 +28,11 @@ from canon.training.result import Result, diverged, finished, reached, read_resu
 from canon.training.state import TrainState
 from canon.training.step import TrainStep
 from canon.training.stopwatch import Stopwatch
-from canon.training.window import Window
+from canon.training.window import NotFinite, Window
 
 CHECKPOINT_FOLDER = "checkpoints"
+BEST_FOLDER = "best"
+"""Where the checkpoint with the lowest validation error is."""
 
 
 class Interrupted(Exception):  # noqa: N818  it is no error
@@ -51,6 +55,9 @@ class Observer(Protocol):
     def recorded(self, step: int, values: dict[str, float]) -> None:
         """A line of metrics was written."""
 
+    def noted(self, text: str) -> None:
+        """Something that a person should know, such as that a checkpoint is damaged."""
+
 
 class Nobody:
     """An observer that looks away."""
@@ -60,6 +67,8 @@ class Nobody:
     def evaluating(self, step: int, split: str, examples: int) -> None: ...
 
     def recorded(self, step: int, values: dict[str, float]) -> None: ...
+
+    def noted(self, text: str) -> None: ...
 
 
 def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float]:
@@ -103,18 +112,29 @@ def train(
 
     Raises:
       Interrupted: `should_stop` said yes; the run is saved.
+      UserError: another process trains it, or none of its checkpoints is whole.
+      OSError: the disk does not take what is to be written.
     """
     result = read_result(directory)
     if result is None:
         directory.mkdir(parents=True, exist_ok=True)
-        with Checkpoints(directory / CHECKPOINT_FOLDER) as checkpoints, hosts.ending_with_others():
-            take = train_step or program.train_step
-            result = _train(program, take, seed, directory, checkpoints, observer, should_stop, profile)
-        if result is not None:
-            result = replace(result, versions=environment.versions(), hardware=environment.hardware(program.devices))
-            write_result(directory, result)
+        config = program.config
+        identity = canon_config.identity(config)
+        with lock.held(directory) if hosts.is_first() else contextlib.nullcontext():
+            with (
+                Checkpoints(directory / CHECKPOINT_FOLDER, identity, config.train.keep_checkpoints) as checkpoints,
+                Checkpoints(directory / BEST_FOLDER, identity, keep=1)
+                if "validation" in program.pipelines and config.train.keep_best
+                else contextlib.nullcontext() as best,
+                hosts.ending_with_others(),
+            ):
+                take = train_step or program.train_step
+                result = _train(program, take, seed, directory, checkpoints, best, observer, should_stop, profile)
+            if result is not None:  # the last checkpoint is written
+                versions, hardware = environment.versions(), environment.hardware(program.devices)
+                write_result(directory, replace(result, versions=versions, hardware=hardware))
         hosts.wait_for_all("the end of a run")
-        result = result or read_result(directory)
+        result = read_result(directory)
         if result is None:
             raise UserError(f"{directory} holds no result here: the workdir has to lie where all processes see it")
     return result
@@ -126,6 +146,7 @@ def _train(
     seed: int,
     directory: Path,
     checkpoints: Checkpoints,
+    best: Checkpoints | None,
     observer: Observer,
     should_stop: Callable[[], bool],
     profile: Profile | None,
@@ -135,10 +156,13 @@ def _train(
     began = time.perf_counter()
     hosts.check_same("checkpoints", str(checkpoints.latest_step()))
     if checkpoints.latest_step() is None:
-        state = program.init(seed)
+        with device.explaining_memory(program.config):
+            state = program.init(seed)
         progress = {"window": [], "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
     else:
-        state, progress = checkpoints.restore(program.abstract_state)
+        state, progress = checkpoints.restore(program.abstract_state, observer.noted)
+        if int(state.seed) != seed:
+            raise UserError(f"the checkpoints in {directory} are those of seed {int(state.seed)}, not of seed {seed}")
     first, compile_seconds = int(state.step), progress["compile_seconds"]
     steps = min(config.steps, config.give_up_after or config.steps)
     observer.started(first, steps)
@@ -158,6 +182,21 @@ def _train(
         ended = hosts.first_says(bool(target and reached(read_metrics(directory), target)))
         batches = program.pipelines["train"].batches(seed, first, first if ended else steps)
         step, compiled = first, set()
+        lowest = min(_validation_errors(read_metrics(directory)), default=math.inf)
+
+        def lost(not_finite: NotFinite) -> Result | None:
+            """The result of a run that has diverged, in the first process; its last checkpoint was good."""
+            if not hosts.is_first():
+                return None
+            leaf = [] if not_finite.leaf is None else [f"gradient of {program.leaf(not_finite.leaf)}"]
+            what = ", ".join(["loss"] * not_finite.loss + leaf) or "update"
+            lines = read_metrics(directory)
+            result = diverged(not_finite.step, lines, program.pipelines, seconds(), compile_seconds, config, what)
+            result = replace(result, parts=watch.seconds)
+            of_task = measures.worst(program.config.task).items()
+            worst = {f"{s}/{name}": value for s in program.pipelines if s != "train" for name, value in of_task}
+            return replace(result, metrics=result.metrics | program.derive(result.metrics) | worst)
+
         for step, batch in enumerate(watch.waiting(batches), start=first + 1):
             shapes = tuple(jax.numpy.shape(leaf) for leaf in jax.tree.leaves(batch))
             is_new = shapes not in compiled  # each has a program of its own
@@ -193,27 +232,29 @@ def _train(
                 for split in program.pipelines:
                     if last or split != "train":
                         observer.evaluating(step, split, program.pipelines[split].size)
-                        with watch.of("evaluate"):
+                        with watch.of("evaluate"), device.explaining_memory(program.config, evaluating=True):
                             values |= evaluate(program, state, split)
                 window.restart_clock(step)
             if values:
                 recorder.write(step, values)
                 observer.recorded(step, values)
             if not_finite is not None:
-                if not hosts.is_first():
-                    return None
-                lines = read_metrics(directory)
-                result = diverged(not_finite, lines, program.pipelines, seconds(), compile_seconds, config)
-                result = replace(result, parts=watch.seconds)
-                of_task = measures.worst(program.config.task).items()
-                worst = {f"{s}/{name}": value for s in program.pipelines if s != "train" for name, value in of_task}
-                return replace(result, metrics=result.metrics | program.derive(result.metrics) | worst)
+                return lost(not_finite)
 
             stop = should_stop() and not last
-            if stop or last or step % config.checkpoint_every == 0:
+            is_best = best is not None and values.get("validation/error", math.inf) < lowest
+            if stop or last or is_best or step % config.checkpoint_every == 0:
+                # What is not finite is not saved: the run has the last good checkpoint to go back to.
+                if (not_finite := window.not_finite(step)) is not None:
+                    return lost(not_finite)
                 with watch.of("save"):
                     timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": dict(watch.seconds)}
-                    checkpoints.save(state, {"window": window.pack()} | timed)
+                    progress = {"window": window.pack()} | timed
+                    if stop or last or step % config.checkpoint_every == 0:
+                        checkpoints.save(state, progress)
+                    if is_best:
+                        lowest = values["validation/error"]
+                        best.save(state, progress)
                 window.restart_clock(step)
             if stop:
                 raise Interrupted(step)
@@ -223,3 +264,7 @@ def _train(
         return None
     result = finished(step, read_metrics(directory), seconds(), compile_seconds, config)
     return replace(result, parts=watch.seconds)
+
+
+def _validation_errors(lines: Iterable[dict[str, Any]]) -> list[float]:
+    return [line["validation/error"] for line in lines if line.get("validation/error") is not None]

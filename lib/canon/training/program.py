@@ -23,7 +23,7 @@ from canon.training import (
     translation_workload,
 )
 from canon.training.state import TrainState, initial_state
-from canon.training.step import EvaluationStep, TrainStep, make_evaluation_step, make_train_step
+from canon.training.step import FIRST_NOT_FINITE, EvaluationStep, TrainStep, make_evaluation_step, make_train_step
 from canon.training.task import Variables
 
 WORKLOADS = {
@@ -86,8 +86,14 @@ class Program:
         """The names of what every step of training records, found without running one."""
         example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
         _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
+        del metrics[FIRST_NOT_FINITE]
         derived = self.derive({f"batch/{name}": 0.0 for name in metrics})
         return {*metrics, *(name.removeprefix("batch/") for name in derived)}
+
+    def leaf(self, number: int) -> str:
+        """The path of a leaf of the parameters, in the tree's order: `fc1/kernel`."""
+        path, _ = jax.tree_util.tree_leaves_with_path(self.abstract_state.params)[number]
+        return jax.tree_util.keystr(path, simple=True, separator="/")
 
     @functools.cached_property
     def multiply_adds(self) -> int:
@@ -111,7 +117,15 @@ _MOST_STEPS = 2**31 - 1  # the state counts in int32
 
 
 def _check(train: ConfigDict, task: str) -> None:
-    for name in ("batch_size", "steps", "log_every", "evaluate_every", "checkpoint_every", "evaluation_batch_size"):
+    for name in (
+        "batch_size",
+        "steps",
+        "log_every",
+        "evaluate_every",
+        "checkpoint_every",
+        "evaluation_batch_size",
+        "keep_checkpoints",
+    ):
         if train[name] < 1:
             raise UserError(f"train.{name} must be at least 1, not {train[name]}")
     most_beams = decoding.MOST_BEAMS if task in DECODED else 1

@@ -32,12 +32,13 @@ class Result:
 
     Attributes:
       status: `finished`, or `diverged` when the loss was not finite any more.
-      step: the last step, or the first one whose loss was not finite.
+      step: the last step, or the first one at which something was not finite.
       metrics: over whole splits at the end, such as `test/error`; what was recorded at the last step, as `batch/NAME`,
         and at the first recorded one, as `first/NAME`; and `steps_to_target`, where the run has a target. For a run
         that diverged every error is 1 and every loss infinite: its network predicts nothing.
       best_on_validation: the step with the lowest validation error, and the metrics there; empty without a validation
         split.
+      not_finite: of a run that diverged, what was the first that was not finite, such as `loss`.
       seconds: spent on this run, compiling included, over all launches; what a kill made it do twice counts once.
       compile_seconds: of the launch that began it, until its first step was done: initialising and compiling.
       parts: where the seconds went; see `canon.training.stopwatch`.
@@ -49,6 +50,7 @@ class Result:
     step: int
     metrics: dict[str, float]
     best_on_validation: dict[str, float] = field(default_factory=dict)
+    not_finite: str = ""
     seconds: float = 0.0
     compile_seconds: float = 0.0
     parts: dict[str, float] = field(default_factory=dict)
@@ -85,13 +87,14 @@ def diverged(
     seconds: float,
     compile_seconds: float,
     train: TrainConfig,
+    not_finite: str = "",
 ) -> Result:
-    """The result of a run whose loss was not finite at `step`; see `finished`."""
+    """The result of a run of which something was not finite at `step`, as `not_finite` says; see `finished`."""
     metrics = {f"{split}/{name}": value for split in splits for name, value in (("loss", math.inf), ("error", 1.0))}
     first = {name: value for name, value in _recorded(lines).items() if name.startswith("first/")}
     last = {name.replace("first/", "batch/", 1): math.inf for name in first}
     metrics |= last | {"batch/loss": math.inf, "batch/error": 1.0} | first | _to_target(lines, train)
-    return Result(DIVERGED, step, metrics, seconds=seconds, compile_seconds=compile_seconds)
+    return Result(DIVERGED, step, metrics, not_finite=not_finite, seconds=seconds, compile_seconds=compile_seconds)
 
 
 def reached(lines: list[dict[str, Any]], target_error: float) -> int | None:

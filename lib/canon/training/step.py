@@ -5,6 +5,7 @@ from typing import Any
 
 import jax
 import optax
+from jax import numpy as jnp
 
 from canon import schedules
 from canon.analysis.activity import gradient_norms
@@ -18,6 +19,10 @@ from canon.training.task import Task
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
+
+
+FIRST_NOT_FINITE = "first_not_finite"
+"""The metric that says which leaf of the gradient, in the tree's order, is the first that is not finite; -1: none."""
 
 
 def make_train_step(
@@ -39,8 +44,8 @@ def make_train_step(
       watch_gradients: add the norm of each layer's gradient to the metrics.
 
     Returns:
-      The step. Its metrics are the task's over this batch, `learning_rate`, and the norms of the gradient, of the
-      update and of the parameters before it, each over all parameters.
+      The step. Its metrics are the task's over this batch, `learning_rate`, the norms of the gradient, of the update
+      and of the parameters before it, each over all parameters, and `FIRST_NOT_FINITE`.
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
@@ -55,6 +60,7 @@ def make_train_step(
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
+        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite(found, metrics["gradient_norm"].total))
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
@@ -62,6 +68,16 @@ def make_train_step(
         return state.replace_task_state(task_state), metrics
 
     return train_step
+
+
+def _first_not_finite(tree: Any, norm: jax.Array) -> jax.Array:
+    """A float32; with the norm of the tree nothing has to be looked at while that is finite."""
+
+    def look(tree: Any) -> jax.Array:
+        finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])
+        return jnp.where(finite.all(), -1.0, finite.argmin().astype(jnp.float32))
+
+    return jax.lax.cond(jnp.isfinite(norm), lambda _: jnp.float32(-1.0), look, tree)
 
 
 def make_evaluation_step(task: Task, preprocess: Preprocess) -> EvaluationStep:

@@ -1,12 +1,30 @@
 """The steps since the last line of metrics."""
 
+import math
 import time
+from dataclasses import dataclass
 from typing import Any
 
 import jax
 import numpy as np
 
 from canon.training.metrics import Mean, Metrics, means
+from canon.training.step import FIRST_NOT_FINITE
+
+
+@dataclass(frozen=True)
+class NotFinite:
+    """Where a run was lost.
+
+    Attributes:
+      step: whose loss, gradient or update is the first that is not finite.
+      loss: whether the loss is not.
+      leaf: which leaf of the gradient is the first that is not, in the tree's order; None where all of them are finite.
+    """
+
+    step: int
+    loss: bool
+    leaf: int | None
 
 
 class Window:
@@ -32,15 +50,24 @@ class Window:
         """Takes the metrics of one step, without waiting for it."""
         self._metrics.append(metrics)
 
-    def close(self, step: int, batch_size: int) -> tuple[dict[str, float], int | None]:
+    def not_finite(self, step: int) -> NotFinite | None:
+        """Waits for `step`: the first in the window at which something was not finite, or None."""
+        names = ("loss", "update_norm", FIRST_NOT_FINITE)
+        found = jax.device_get([[metrics[name].total for name in names] for metrics in self._metrics])
+        for number, (loss, update, leaf) in enumerate(found, start=step - len(found) + 1):
+            if not (math.isfinite(loss) and math.isfinite(update) and leaf == -1):
+                return NotFinite(number, not math.isfinite(loss), None if leaf == -1 else int(leaf))
+        return None
+
+    def close(self, step: int, batch_size: int) -> tuple[dict[str, float], NotFinite | None]:
         """Waits for `step`, and begins the next window.
 
         Returns:
-          The means over the window, with the speed; and the first step in it whose loss is not finite, or None.
+          The means over the window, with the speed; and see `not_finite`.
         """
+        not_finite = self.not_finite(step)
         values = means(self._metrics, prefix="batch/")
-        finite = np.isfinite(jax.device_get([metrics["loss"].total for metrics in self._metrics]))
-        not_finite = None if finite.all() else step - len(finite) + 1 + int(finite.argmin())
+        del values[f"batch/{FIRST_NOT_FINITE}"]
         steps = step - self._clock_step
         if steps:
             seconds = (time.perf_counter() - self._clock_began) / steps

@@ -1,0 +1,111 @@
+"""Comparing all that a study has left in its workdir with what it says of itself."""
+
+import itertools
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from canon import config as canon_config
+from canon.errors import UserError
+from canon.study import plan, runner, verdict, workdir
+from canon.training import loop
+from canon.training.checkpoint import Checkpoints
+from canon.training.manifest import Damaged
+from canon.training.recorder import read_metrics
+from canon.training.result import FINISHED, Result, read_result
+
+
+@dataclass(frozen=True)
+class Finding:
+    """Something that was looked at.
+
+    Attributes:
+      subject: a run, a checkpoint, or the study.
+      text: how it is.
+      is_wrong: whether it is not as it should be.
+    """
+
+    subject: str
+    text: str
+    is_wrong: bool = False
+
+
+def verify(directory: Path) -> Iterator[Finding]:
+    """What there is to say of each run of a study, and of all that is wrong with it; reads only.
+
+    Raises:
+      UserError: the folder holds no study, or what says so is damaged.
+    """
+    study = workdir.read(directory)
+    for run in runner.planned(study.config, directory, study.config.arms):
+        if run.directory.is_dir():
+            yield from _of_run(run)
+        else:
+            yield Finding(run.title, "not begun")
+    yield from _of_verdict(study, directory)
+
+
+def _of_run(run: plan.Run) -> Iterator[Finding]:
+    def wrong(text: str) -> Finding:
+        return Finding(run.title, text, is_wrong=True)
+
+    identity, result, whole = "", None, 0
+    try:
+        arm, _, config = workdir.read_run_config(run.directory)
+        identity = canon_config.identity(config)
+        if arm != run.arm:
+            yield wrong(f"{run.directory / workdir.RUN_FILE} is of the arm {arm}")
+    except UserError as error:
+        yield wrong(str(error))
+    try:
+        result = read_result(run.directory)
+        yield from map(wrong, _recorded(run.directory, result))
+    except UserError as error:
+        yield wrong(str(error))
+    for folder in (loop.CHECKPOINT_FOLDER, loop.BEST_FOLDER):
+        if not (run.directory / folder).is_dir():
+            continue
+        with Checkpoints(run.directory / folder) as checkpoints:
+            steps = checkpoints.steps()
+            for step in steps:
+                try:
+                    manifest = checkpoints.verify(step)
+                except Damaged as reason:
+                    yield wrong(f"{run.directory / folder / str(step)} is damaged: {reason}")
+                    continue
+                if identity and manifest["config"] != identity:
+                    yield wrong(f"{run.directory / folder / str(step)} was made by another config than the run has")
+                whole += 1
+        if folder == loop.CHECKPOINT_FOLDER and result and result.status == FINISHED and result.step not in steps:
+            yield wrong(f"the checkpoint of its last step, {result.step}, is missing")
+    state = f"{result.status} at step {result.step}" if result else "under way"
+    yield Finding(run.title, f"{state}; {whole} checkpoint{'' if whole == 1 else 's'} whole")
+
+
+def _recorded(directory: Path, result: Result | None) -> Iterator[str]:
+    steps = [line["step"] for line in read_metrics(directory)]
+    if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
+        yield f"the steps in {directory / 'metrics.jsonl'} do not rise"
+    if result and result.status == FINISHED and (not steps or steps[-1] != result.step):
+        yield f"the metrics of its last step, {result.step}, are missing"
+
+
+def _of_verdict(study: workdir.Study, directory: Path) -> Iterator[Finding]:
+    path = directory / verdict.VERDICT_FILE
+    if not path.exists():
+        yield Finding("verdict", "not written yet")
+        return
+    try:
+        there = json.loads(path.read_text())
+        now = json.loads(json.dumps(verdict.reach(study, directory)))
+        changed = there["runs"] != now["runs"] or there["claims"] != now["claims"]
+    except (ValueError, KeyError, TypeError, UserError) as error:
+        yield Finding("verdict", f"{path} cannot be compared with the runs ({error}); `launch.py report` writes it "
+                      "again", is_wrong=True)  # fmt: skip
+        return
+    if changed:
+        text = f"{path} is not what the runs say now; `launch.py report {directory}` writes it again"
+        yield Finding("verdict", text, is_wrong=True)
+    else:
+        yield Finding("verdict", there["verdict"])
