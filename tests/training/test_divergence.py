@@ -49,10 +49,10 @@ def test_what_is_lost_is_not_saved(tiny_config, tmp_path, at, kept):
 
 def test_an_update_that_is_not_finite_is_noticed_too(tiny_config, tmp_path):
     def lose(state, metrics):
-        return state, metrics | {"update_norm": metrics["loss"].of(jnp.float32(jnp.inf))}
+        return state, metrics | {FIRST_NOT_FINITE: metrics["loss"].of(jnp.float32(4))}
 
     result = loop.train(poisoned(build(tiny_config), 3, lose), 0, tmp_path)
-    assert (result.status, result.step, result.not_finite) == ("diverged", 3, "update")
+    assert (result.status, result.step, result.not_finite) == ("diverged", 3, "update of classifier/bias")
 
 
 def test_the_step_itself_says_which_leaf_it_was(tiny_config):
@@ -64,7 +64,7 @@ def test_the_step_itself_says_which_leaf_it_was(tiny_config):
     params = state.params | {"hidden1": jax.tree.map(lambda a: a * jnp.inf, state.params["hidden1"])}
     _, metrics = jax.jit(built.step)(state.replace(params=params), batch)
     assert not np.isfinite(metrics["loss"].total)
-    assert built.leaf(int(metrics[FIRST_NOT_FINITE].total)) == "classifier/bias"
+    assert built.leaf(int(metrics[FIRST_NOT_FINITE].total)) == "gradient of classifier/bias"
 
 
 def test_a_gradient_so_large_that_only_its_norm_overflows_is_finite(tiny_config):

@@ -188,8 +188,8 @@ def _train(
             """The result of a run that has diverged, in the first process; its last checkpoint was good."""
             if not hosts.is_first():
                 return None
-            leaf = [] if not_finite.leaf is None else [f"gradient of {program.leaf(not_finite.leaf)}"]
-            what = ", ".join(["loss"] * not_finite.loss + leaf) or "update"
+            leaf = [] if not_finite.leaf is None else [program.leaf(not_finite.leaf)]
+            what = ", ".join(["loss"] * not_finite.loss + leaf)
             lines = read_metrics(directory)
             result = diverged(not_finite.step, lines, program.pipelines, seconds(), compile_seconds, config, what)
             result = replace(result, parts=watch.seconds)

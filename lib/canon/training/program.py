@@ -91,9 +91,10 @@ class Program:
         return {*metrics, *(name.removeprefix("batch/") for name in derived)}
 
     def leaf(self, number: int) -> str:
-        """The path of a leaf of the parameters, in the tree's order: `fc1/kernel`."""
-        path, _ = jax.tree_util.tree_leaves_with_path(self.abstract_state.params)[number]
-        return jax.tree_util.keystr(path, simple=True, separator="/")
+        """What `FIRST_NOT_FINITE` stands for: `gradient of fc1/kernel`."""
+        paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(self.abstract_state.params)]
+        what = ("gradient", "update")[number // len(paths)]
+        return f"{what} of {jax.tree_util.keystr(paths[number % len(paths)], simple=True, separator='/')}"
 
     @functools.cached_property
     def multiply_adds(self) -> int:

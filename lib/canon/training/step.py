@@ -22,7 +22,7 @@ EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
 
 
 FIRST_NOT_FINITE = "first_not_finite"
-"""The metric that says which leaf of the gradient, in the tree's order, is the first that is not finite; -1: none."""
+"""The metric that says which leaf of the gradient, or after those of the update, is the first not finite; -1: none."""
 
 
 def make_train_step(
@@ -60,7 +60,8 @@ def make_train_step(
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
-        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite(found, metrics["gradient_norm"].total))
+        norms = metrics["gradient_norm"].total + metrics["update_norm"].total
+        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite([found, updates], norms))
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
@@ -71,7 +72,7 @@ def make_train_step(
 
 
 def _first_not_finite(tree: Any, norm: jax.Array) -> jax.Array:
-    """A float32; with the norm of the tree nothing has to be looked at while that is finite."""
+    """A float32; while the norm of the tree is finite nothing has to be looked at."""
 
     def look(tree: Any) -> jax.Array:
         finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])

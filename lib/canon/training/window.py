@@ -19,7 +19,7 @@ class NotFinite:
     Attributes:
       step: whose loss, gradient or update is the first that is not finite.
       loss: whether the loss is not.
-      leaf: which leaf of the gradient is the first that is not, in the tree's order; None where all of them are finite.
+      leaf: see `canon.training.step.FIRST_NOT_FINITE`; None where it is the loss alone.
     """
 
     step: int
@@ -52,10 +52,10 @@ class Window:
 
     def not_finite(self, step: int) -> NotFinite | None:
         """Waits for `step`: the first in the window at which something was not finite, or None."""
-        names = ("loss", "update_norm", FIRST_NOT_FINITE)
+        names = ("loss", FIRST_NOT_FINITE)
         found = jax.device_get([[metrics[name].total for name in names] for metrics in self._metrics])
-        for number, (loss, update, leaf) in enumerate(found, start=step - len(found) + 1):
-            if not (math.isfinite(loss) and math.isfinite(update) and leaf == -1):
+        for number, (loss, leaf) in enumerate(found, start=step - len(found) + 1):
+            if not math.isfinite(loss) or leaf != -1:
                 return NotFinite(number, not math.isfinite(loss), None if leaf == -1 else int(leaf))
         return None
 
