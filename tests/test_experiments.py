@@ -111,8 +111,19 @@ def two_dozen_digits(monkeypatch):
     forget()
 
 
-# Half a minute to two minutes of compiling each.
-LONG = {"plain34", "resnet34", "resnet101", "resnet152", "se_resnet50", "vgg13", "vgg16", "vgg19"}
+# A third of a minute to two minutes of compiling each.
+LONG = {
+    "googlenet",
+    "plain34",
+    "resnet50",
+    "resnet34",
+    "resnet101",
+    "resnet152",
+    "se_resnet50",
+    "vgg13",
+    "vgg16",
+    "vgg19",
+}
 
 
 @pytest.mark.parametrize(

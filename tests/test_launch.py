@@ -132,7 +132,7 @@ def wait_for_line(process, path, step):
 @pytest.mark.parametrize(
     ("number", "status"),
     [
-        (signal.SIGKILL, -9),
+        pytest.param(signal.SIGKILL, -9, marks=pytest.mark.slow),  # `faults/test_kills.py` does it at random
         pytest.param(signal.SIGINT, 130, marks=pytest.mark.slow),
         (signal.SIGTERM, 143),
     ],
@@ -353,7 +353,14 @@ def test_a_pipe_that_closes_does_not_look_like_success(experiment, start):
     assert process.wait(timeout=120) == 141
 
 
-@pytest.mark.parametrize("file", ["narrow/seed-0/result.json", "narrow/seed-0/metrics.jsonl", "study.json"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        "narrow/seed-0/metrics.jsonl",
+        pytest.param("narrow/seed-0/result.json", marks=pytest.mark.slow),
+        pytest.param("study.json", marks=pytest.mark.slow),
+    ],
+)
 def test_a_damaged_file_is_named_in_one_line(tmp_path, experiment, launch, file):
     assert launch("run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1")[0] == 0
     (tmp_path / "w" / file).write_text("\u00ff\n")

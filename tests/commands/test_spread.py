@@ -96,14 +96,14 @@ def results(workdir):
 
 
 def test_a_study_in_jobs_ends_as_one_process_ends_it(tmp_path, launch_width):
-    output, errors = launch_width("", "alone").communicate(timeout=240)
+    output, errors = launch_width("", "alone", "--config.seeds=1").communicate(timeout=240)
     assert "verdict: " in output, errors
-    spread_out = launch_width("", "jobs", "--executor=local", "--at_once=2")
+    spread_out = launch_width("", "jobs", "--config.seeds=1", "--executor=local", "--at_once=2")
     output, errors = spread_out.communicate(timeout=240)
     assert spread_out.returncode == 0, errors
-    assert "wide seed 1: finished" in output
+    assert "wide seed 0: finished" in output
     assert "verdict: " in output
-    assert len(results(tmp_path / "jobs")) == 4
+    assert len(results(tmp_path / "jobs")) == 2
     assert results(tmp_path / "jobs") == results(tmp_path / "alone")
 
 

@@ -158,8 +158,8 @@ def run(whole, tmp_path, numbers):
     return counts
 
 
-def test_sixty_damaged_checkpoints_are_known_for_damaged(whole, tmp_path):
-    counts = run(whole, tmp_path, range(60))
+def test_thirty_damaged_checkpoints_are_known_for_damaged(whole, tmp_path):
+    counts = run(whole, tmp_path, range(30))
     assert all(counts.values()), counts
 
 

@@ -44,7 +44,7 @@ def only_whole_files(workdir):
 LONG = "--arms=wide", "--config.train.steps=4000", "--config.train.checkpoint_every=20", "--config.train.log_every=20"
 
 
-@pytest.mark.parametrize("room", [0, 40_000, pytest.param(150_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("room", [40_000, *(pytest.param(room, marks=pytest.mark.slow) for room in (0, 150_000))])
 def test_a_full_disk_ends_a_run_in_one_line_and_keeps_the_checkpoint_before(launch_width, small_disk, room):
     ballast = small_disk / "ballast"
     process = launch_width("long", small_disk / "study", *LONG)

@@ -48,7 +48,7 @@ def kill_at_random(process, workdir, moments, inside_a_checkpoint):
     deadline = time.monotonic() + 300
     while process.poll() is None and not has_begun(workdir, before) and time.monotonic() < deadline:
         time.sleep(0.02)
-    end = time.monotonic() + moments.uniform(0, 1.5)
+    end = time.monotonic() + moments.uniform(0, 1.0)
     while process.poll() is None and (time.monotonic() < end or (inside_a_checkpoint and not is_saving(workdir))):
         time.sleep(0.0005 if inside_a_checkpoint else 0.01)
         if time.monotonic() > end + 20:

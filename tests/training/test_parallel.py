@@ -3,13 +3,15 @@
 import functools
 
 import jax
+import numpy as np
 import pytest
 from tests.training import twenty_steps
+from tests.training.runs import build
 from tests.training.twenty_steps import MODELS, assert_same
 
 from canon import config as canon_config
 from canon.errors import UserError
-from canon.training import parallel
+from canon.training import loop, parallel
 
 
 @pytest.fixture(scope="module")
@@ -50,6 +52,23 @@ def test_a_section_that_does_not_fit_is_refused(changes, reason):
 
 def test_zero_takes_all_devices():
     assert parallel.data_mesh(0, 64).size == 8
+
+
+@pytest.mark.parametrize(("devices", "step"), [(1, "jit"), (4, "jit"), (4, "pmap")])
+def test_a_step_uses_up_its_state_and_nothing_else(tiny_config, devices, step):
+    """`device_put` may return another name of the same memory: to give that away would lose the data, or the seed."""
+    built = build(tiny_config, parallel={"devices": devices, "step": step})
+    batch = built.pipelines["train"].batch(0, 0)
+    before = jax.device_get((batch, built.pipelines["test"].batch(0, 0)))
+    first, second = built.init(0), built.init(0)
+    for _ in range(3):
+        first, _ = built.train_step(first, batch)
+    loop.evaluate(built, first, "test")
+    loop.evaluate(built, first, "test")  # an evaluation leaves even the state
+    for _ in range(3):
+        second, _ = built.train_step(second, batch)
+    jax.tree.map(np.testing.assert_array_equal, first.params, second.params)
+    jax.tree.map(np.testing.assert_array_equal, (batch, built.pipelines["test"].batch(0, 0)), before)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -199,7 +199,7 @@ def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_stu
     assert all(run.directory.joinpath("result.json").exists() for run in runs)
 
 
-@pytest.mark.parametrize("way", ["unroll", "vmap", "auto"])
+@pytest.mark.parametrize("way", ["unroll", "vmap", pytest.param("auto", marks=pytest.mark.slow)])
 def test_trials_of_different_rates_are_together_what_each_is_alone(tiny_study, tmp_path, way):
     with tiny_study.unlocked():
         rates = {name: {"schedule": {"learning_rate": r}} for name, r in (("low", 0.01), ("high", 0.1))}

@@ -73,6 +73,7 @@ def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(pair_config, tmp_
     assert_stopping_changes_no_bit(built, tmp_path, stop)
 
 
+@pytest.mark.slow
 def test_four_devices_learn_what_one_does(pair_config, tmp_path):
     one, four = (
         loop.train(build(pair_config, parallel={"devices": n}, model={"dropout_rate": 0.0}), 0, tmp_path / str(n))
