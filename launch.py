@@ -50,7 +50,7 @@ def main(arguments: list[str]) -> int:
     except BrokenPipeError:  # the reader of a pipe has had enough; what a run saved before is kept
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
         return 141
-    except (UserError, KeyboardInterrupt, OSError) as error:
+    except (UserError, KeyboardInterrupt, OSError, MemoryError) as error:
         status, line = outcome(error)
         print(f"canon: {line}", file=sys.stderr)
         return status

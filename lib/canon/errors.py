@@ -24,6 +24,8 @@ def outcome(error: BaseException) -> tuple[int, str] | None:
         return 2, " ".join(str(error).split())
     if isinstance(error, KeyboardInterrupt):
         return 130, "stopped at once; what was saved before is kept"
+    if isinstance(error, MemoryError):
+        return 1, f"the memory of this host does not hold it ({' '.join(str(error).split()) or 'no more is known'})"
     if isinstance(error, OSError):  # a full disk, a folder that is gone
         return 1, f"{error.strerror or error}: {error.filename or 'no file named'}"
     return None

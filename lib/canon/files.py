@@ -44,6 +44,14 @@ def read_lines(path: Path, advice: str = "") -> list[str]:
     return text.removesuffix("\n").split("\n")
 
 
+def is_still(path: Path, before: os.stat_result) -> bool:
+    """Whether a path leads to the very file or folder that it led to, and not to another in its place."""
+    try:
+        return os.path.samestat(os.stat(path), before)
+    except OSError:
+        return False
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Writes `content` to `path`, replacing what was there in one step."""
     aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")

@@ -90,8 +90,10 @@ def means(value, text):
     """Whether a field has the value that the text says."""
     if isinstance(value, bool):
         return text.lower() == str(value).lower() or text == str(int(value))
+    if value is None:
+        return text.lower() == "none"
     if isinstance(value, int | float):
-        return float(text) == value
+        return float(text) == float(value)
     if isinstance(value, tuple):
         literal = ast.literal_eval(text)
         return value == tuple(literal) if isinstance(literal, tuple | list) else value == (literal,)

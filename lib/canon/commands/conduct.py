@@ -223,6 +223,7 @@ def configure(experiment: Experiment, overrides: list[tuple[str, str]]) -> Confi
         config = plan.override(config, key, text)
     models.create(**config.model)
     plan.check_claims(config)
+    plan.runs(config, Path())
     selection.check(config)
     arms = _arms_and_candidates(config)
     for key, _ in overrides:

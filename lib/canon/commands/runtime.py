@@ -8,19 +8,15 @@ from pathlib import Path
 
 from absl import logging as absl_logging
 
+from canon import unraisable
+
 
 def quiet() -> None:
     """Turns off what libraries say to their own developers."""
     absl_logging.set_verbosity(absl_logging.FATAL)  # Orbax logs as errors what it also raises
     logging.getLogger("urllib3").setLevel(logging.ERROR)  # every retry of a download
-    # What Orbax gives up, of what it reads or writes side by side, when one of them fails: it raises that, too.
-    logging.getLogger("asyncio").setLevel(logging.CRITICAL)
-    sys.unraisablehook = _without_closed_loops
-
-
-def _without_closed_loops(unraisable: "sys.UnraisableHookArgs") -> None:
-    if "Event loop is closed" not in str(unraisable.exc_value):
-        sys.__unraisablehook__(unraisable)
+    logging.getLogger("asyncio").setLevel(logging.CRITICAL)  # of what Orbax gives up, which it raises too
+    unraisable.drop_closed_loops()
 
 
 def keep_freed_memory() -> None:

@@ -38,6 +38,9 @@ RECORDED = ("batch/", "first/")
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
 
+MOST_SEEDS = 100_000
+"""Of an arm; trials have seeds from a million on."""
+
 # An arm's name is a folder's name, in the workdir and in the report.
 ARM_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+=-]*")
 
@@ -219,8 +222,8 @@ def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:
 
 def runs(config: ConfigDict, workdir: Path) -> list[Run]:
     """Every run of the study. All arms run with one seed before the next one, so that a part of it can be compared."""
-    if config.seeds < 1:
-        raise UserError(f"config.seeds must be at least 1, not {config.seeds}")
+    if not 1 <= config.seeds <= MOST_SEEDS:
+        raise UserError(f"config.seeds must be at least 1 and at most {MOST_SEEDS:,}, not {config.seeds:,}")
     return [Run(arm, seed, workdir / arm / f"seed-{seed}") for seed in range(config.seeds) for arm in config.arms]
 
 

@@ -14,7 +14,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 
-from canon import hosts
+from canon import files, hosts, unraisable
 from canon.errors import UserError
 from canon.training import manifest as manifests
 from canon.training.manifest import Damaged, Manifest
@@ -49,6 +49,7 @@ class Checkpoints:
             options=ocp.CheckpointManagerOptions(**changes),
             item_names=(_STATE, _PROGRESS, _MANIFEST),
         )
+        self._identity = os.stat(self._directory)
 
     def __enter__(self) -> "Checkpoints":
         return self
@@ -77,7 +78,7 @@ class Checkpoints:
         step = int(state.step)
         if step == self._manager.latest_step():
             return
-        if not self._directory.is_dir():  # Orbax would make it again, and the run would seem whole
+        if not files.is_still(self._directory, self._identity):  # Orbax makes it again, and the run would seem whole
             raise FileNotFoundError(errno.ENOENT, "the run's folder was removed", str(self._directory))
         items = {
             _STATE: ocp.args.StandardSave(state),
@@ -220,14 +221,16 @@ def _first_line(error: Exception) -> str:
 def _read(what: Callable[[], Any]) -> Any:
     """What Orbax reads; raises `Damaged` for whatever it and TensorStore come across.
 
-    Of the arrays that it reads side by side Orbax gives up all when one fails, and what has been begun complains of
-    that on standard error, as it comes back or is collected. That is over when this returns, and is not shown.
+    Of the arrays that it reads side by side Orbax gives up all when one fails; what has been begun would complain of
+    that on standard error, as it is collected or comes back.
     """
     hook = sys.unraisablehook
     try:
         return what()
     except Exception as error:
         reason = _first_line(error)
+        unraisable.drop_closed_loops()
+        hook = sys.unraisablehook
         sys.unraisablehook = lambda unraisable: None
         traceback.clear_frames(error.__traceback__)
     # The error is gone, and what it held with it.

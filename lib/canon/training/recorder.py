@@ -1,7 +1,9 @@
 """A run's metrics on disk: `metrics.jsonl`, one line per recorded step, and TensorBoard event files beside it."""
 
+import errno
 import json
 import math
+import os
 from pathlib import Path
 from typing import Any
 
@@ -44,7 +46,8 @@ class Recorder:
         """Args: directory: the run's folder. first_step: the step that the run's state has now."""
         kept = [line for line in read_metrics(directory) if line["step"] <= first_step]
         files.write(directory / METRICS_FILE, "".join(json.dumps(line) + "\n" for line in kept))
-        self._lines = open(directory / METRICS_FILE, "a")  # noqa: SIM115  closed on leaving
+        self._path = directory / METRICS_FILE
+        self._lines = open(self._path, "a")  # noqa: SIM115  closed on leaving
         # The suffix keeps two launches within one second from writing to one file.
         self._events = SummaryWriter(str(directory), purge_step=first_step + 1, filename_suffix=f".{first_step}")
 
@@ -57,6 +60,8 @@ class Recorder:
 
     def write(self, step: int, values: dict[str, float]) -> None:
         """One line: the step and its metrics; a value that is not finite becomes null."""
+        if not files.is_still(self._path, os.fstat(self._lines.fileno())):  # nobody would ever read the line
+            raise FileNotFoundError(errno.ENOENT, "the run's folder was removed", str(self._path))
         self._lines.write(json.dumps(files.finite({"step": step} | values), allow_nan=False) + "\n")
         self._lines.flush()
         for name, value in values.items():
