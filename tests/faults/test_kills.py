@@ -33,8 +33,9 @@ def launch(start, workdir, steps):
     return start(LAUNCH, "run", f"--config={kinds.__file__}:{steps}", f"--workdir={workdir}")
 
 
-def is_saving(workdir):
-    return any(workdir.glob("*/seed-*/checkpoints/*tmp*"))
+def unfinished(workdir):
+    """The checkpoints that are being written, or were when somebody was killed."""
+    return set(workdir.glob("*/seed-*/checkpoints/*tmp*"))
 
 
 def has_begun(workdir, lines):
@@ -44,19 +45,21 @@ def has_begun(workdir, lines):
 
 def kill_at_random(process, workdir, moments, inside_a_checkpoint):
     """Kills a launch some time after it has begun to train. Returns how it ended, and whether it was saving."""
-    before = sum(path.stat().st_size for path in workdir.glob("*/seed-*/metrics.jsonl"))
+    before, left = sum(path.stat().st_size for path in workdir.glob("*/seed-*/metrics.jsonl")), unfinished(workdir)
     deadline = time.monotonic() + 300
     while process.poll() is None and not has_begun(workdir, before) and time.monotonic() < deadline:
         time.sleep(0.02)
     end = time.monotonic() + moments.uniform(0, 1.0)
-    while process.poll() is None and (time.monotonic() < end or (inside_a_checkpoint and not is_saving(workdir))):
+    while process.poll() is None and (
+        time.monotonic() < end or (inside_a_checkpoint and not unfinished(workdir) - left)
+    ):
         time.sleep(0.0005 if inside_a_checkpoint else 0.01)
         if time.monotonic() > end + 20:
             break
     if process.poll() is None:
         os.killpg(process.pid, signal.SIGKILL)
     process.communicate()
-    return process.returncode, is_saving(workdir)
+    return process.returncode, bool(unfinished(workdir) - left)
 
 
 def kill_and_compare(start, undisturbed, workdir, steps, kills, seed):

@@ -43,7 +43,8 @@ class Checkpoints:
         self._open()
 
     def _open(self) -> None:
-        changes = {"max_to_keep": self._keep, "create": True} if self._keep else {"read_only": True, "create": False}
+        writes = {"max_to_keep": self._keep, "create": True, "cleanup_tmp_directories": True}  # of those cut short
+        changes = writes if self._keep else {"read_only": True, "create": False}
         self._manager = ocp.CheckpointManager(
             self._directory,
             options=ocp.CheckpointManagerOptions(**changes),
