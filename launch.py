@@ -57,4 +57,8 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main(sys.argv[1:]))
+    status = main(sys.argv[1:])
+    sys.stdout.flush()
+    if status == 1:  # a library's threads may wait for a disk that takes nothing, and Python would wait for them
+        os._exit(status)
+    sys.exit(status)

@@ -1,5 +1,6 @@
 import os
 import stat
+import time
 
 import pytest
 
@@ -16,7 +17,8 @@ from canon.errors import UserError
         ({"executor": "slurm", "nodes": 0}, "--nodes must be at least 1"),
         ({"executor": "slurm", "gpus": -1}, "--gpus must be at least 0"),
         ({"executor": "slurm", "memory": float("nan")}, "--memory must be at least 0 GB"),
-        ({"executor": "slurm", "minutes": 0.0}, "--time_limit must be above 0"),
+        ({"executor": "slurm", "minutes": 1.0}, "--time_limit must be 2 minutes or more"),
+        ({"executor": "local", "minutes": 9.0}, "--time_limit is for --executor=slurm"),
         ({"executor": "slurm", "sbatch": {"array": "1"}}, "--sbatch=array is not for you to set"),
         ({"executor": "slurm", "sbatch": {"time": "1"}}, "--sbatch=time has a flag of its own: --time_limit"),
         ({"executor": "local", "partition": "gpu"}, "--partition is for --executor=slurm"),
@@ -83,6 +85,8 @@ def test_a_job_lives_while_it_is_listed_and_while_nobody_answers(slurm):
     assert queue.living() == {"7_0", "7_2", "9"}
     (slurm / "bin" / "squeue").write_text("#!/bin/sh\nexit 1\n")
     assert queue.living() == {"7_0", "7_2", "9"}
+    with pytest.raises(UserError, match="squeue does not say"):  # nobody knows what a former launch has submitted
+        cluster.executor(Resources("slurm"), slurm / "jobs", "width").living()
     assert "scancel 7 9" in queue.leave(["7_0", "7_2", "9"])
 
 
@@ -100,16 +104,34 @@ def test_without_slurm_it_is_said_so(tmp_path, monkeypatch):
         cluster.check(Resources("slurm"), tmp_path)
 
 
-def test_jobs_of_this_host_have_different_gpus_and_as_many_run_as_are_wanted(tmp_path):
+@pytest.mark.parametrize(("seen", "expected"), [(None, ["0,1", "2,3"]), ("7,GPU-a,5,4", ["7,GPU-a", "5,4"])])
+def test_jobs_of_this_host_have_different_gpus_and_as_many_run_as_are_wanted(tmp_path, monkeypatch, seen, expected):
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+    if seen:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", seen)
     queue = cluster.executor(Resources("local", at_once=2, gpus=2), tmp_path / "jobs", "width")
     assert queue.slots == 2
     ids = queue.submit([_Says("CUDA_VISIBLE_DEVICES")] * 3)
     assert len(ids) == 2
     while queue.living():
-        pass
+        time.sleep(0.05)
     outputs = [(tmp_path / "jobs" / f"{job}_0_log.out").read_text() for job in ids]
-    assert "it is 0,1." in outputs[0]
-    assert "it is 2,3." in outputs[1]
+    assert [f"it is {gpus}." in output for gpus, output in zip(expected, outputs, strict=True)] == [True, True]
+
+
+def test_jobs_see_what_the_launch_sees_where_no_gpus_are_asked_for(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "6")
+    queue = cluster.executor(Resources("local"), tmp_path / "jobs", "width")
+    (job,) = queue.submit([_Says("CUDA_VISIBLE_DEVICES")])
+    while queue.living():
+        time.sleep(0.05)
+    assert "it is 6." in (tmp_path / "jobs" / f"{job}_0_log.out").read_text()
+
+
+def test_more_gpus_than_there_are_to_see_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0,1,2")
+    with pytest.raises(UserError, match="needs 4 GPUs, and CUDA_VISIBLE_DEVICES names 3"):
+        cluster.check(Resources("local", at_once=2, gpus=2), tmp_path)
 
 
 class _Says:

@@ -23,15 +23,18 @@ from canon.errors import UserError, did_you_mean
 
 EXECUTORS = ("slurm", "local")
 
+MINUTES = 240.0
+"""Of a job, where nothing else is asked for."""
+
 SIGNAL_SECONDS = 90
-"""So long before its time is up a job is told to save itself."""
+"""So long before its time is up a job is told to save itself; at half of its time, where that is less."""
 
 SECONDS_BETWEEN_QUESTIONS = 10.0
 
-_MOST_TIMEOUTS = 1000  # each has trained a step at least, so that a job comes to its end
+_MOST_TIMEOUTS = 1000  # for submitit, which wants a bound
 _OURS = (
-    "array", "error", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "signal", "test-only", "wait",
-    "wrap",
+    "array", "error", "job-name", "ntasks", "ntasks-per-node", "open-mode", "output", "parsable", "signal", "test-only",
+    "wait", "wrap",
 )  # fmt: skip
 _FLAGS = {
     "cpus-per-task": "cpus", "gpus-per-node": "gpus", "mem": "memory", "nodes": "nodes", "partition": "partition",
@@ -51,7 +54,7 @@ class Resources:
       gpus: of each node; on this host jobs that run at a time have different ones.
       cpus: of each node; 0 for the cluster's default.
       memory: of each node, in GB; 0 for the cluster's default.
-      minutes: after which a job is saved, ended and queued again.
+      minutes: of SLURM, after which a job is saved, ended and queued again; 0 for `MINUTES`.
       sbatch: further options of sbatch, by name, such as `account`.
     """
 
@@ -62,7 +65,7 @@ class Resources:
     gpus: int = 0
     cpus: int = 0
     memory: float = 0.0
-    minutes: float = 240.0
+    minutes: float = 0.0
     sbatch: Mapping[str, str] = field(default_factory=dict)
 
     def __post_init__(self):
@@ -74,12 +77,12 @@ class Resources:
                 raise UserError(f"--{name} must be at least {least}, not {getattr(self, name)}")
         if not 0 <= self.memory < math.inf:
             raise UserError(f"--memory must be at least 0 GB, not {self.memory}")
-        if not 0 < self.minutes < math.inf:
-            raise UserError(f"--time_limit must be above 0 minutes, not {self.minutes}")
+        if not (self.minutes == 0 or 2 <= self.minutes < math.inf):
+            raise UserError(f"--time_limit must be 2 minutes or more, not {self.minutes}")
         if self.executor == "local":
-            for name in ("partition", "cpus", "memory", "sbatch"):
+            for name in ("partition", "cpus", "memory", "sbatch", "minutes"):
                 if getattr(self, name):
-                    raise UserError(f"--{name} is for --executor=slurm")
+                    raise UserError(f"--{'time_limit' if name == 'minutes' else name} is for --executor=slurm")
             if self.nodes > 1:
                 raise UserError("--nodes is for --executor=slurm: this host is one")
         if taken := sorted(set(self.sbatch) & set(_OURS)):
@@ -88,8 +91,12 @@ class Resources:
             raise UserError(f"--sbatch={taken[0]} has a flag of its own: --{_FLAGS[taken[0]]}")
 
 
+Task = Callable[[], None]
+"""What a job does: it can be pickled. Where it has a method `checkpoint`, what that returns is queued in its place."""
+
+
 class Executor(Protocol):
-    """What runs jobs. A task is a callable that can be pickled; where it has a method `checkpoint`, it can go on."""
+    """What runs jobs."""
 
     slots: float
     """How many jobs may be submitted and not have ended."""
@@ -97,7 +104,7 @@ class Executor(Protocol):
     lag: float
     """Seconds after which what a job has written can be seen here."""
 
-    def submit(self, tasks: Sequence[Callable[[], None]]) -> list[str]:
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
         """Starts a job for each task, or queues it. Returns their ids. Raises `UserError` where that is refused."""
 
     def living(self) -> set[str]:
@@ -116,7 +123,9 @@ def check(resources: Resources, folder: Path) -> None:
     missing = [tool for tool in ("sbatch", "srun", "squeue", "scontrol") if shutil.which(tool) is None]
     if resources.executor == "slurm" and missing:
         raise UserError(f"--executor=slurm needs SLURM's commands; there is no {missing[0]} here")
-    if resources.executor == "slurm":
+    if resources.executor == "local":
+        _gpus_of_slots(resources)
+    else:
         options = {name.replace("_", "-"): value for name, value in _options(resources).items()}
         given = [f"--{name}" if value is True else f"--{name}={value}" for name, value in options.items()]
         tried = subprocess.run(["sbatch", "--test-only", *given, "--wrap=true"], capture_output=True, text=True)
@@ -145,7 +154,7 @@ def executor(resources: Resources, folder: Path, name: str) -> Executor:
     options = _options(resources)
     queue.update_parameters(
         job_name=name,
-        signal_delay_s=SIGNAL_SECONDS,
+        signal_delay_s=round(min(SIGNAL_SECONDS, 30 * (resources.minutes or MINUTES))),
         # submitit wants a bound; what there is no room for waits anyway.
         array_parallelism=resources.at_once or sys.maxsize,
         time=options.pop("time"),
@@ -159,7 +168,7 @@ def executor(resources: Resources, folder: Path, name: str) -> Executor:
 def _options(resources: Resources) -> dict[str, Any]:
     """Those of sbatch."""
     wanted = {
-        "time": max(1, math.ceil(resources.minutes)),
+        "time": math.ceil(resources.minutes or MINUTES),
         "nodes": resources.nodes,
         "ntasks_per_node": 1,
         "partition": resources.partition,
@@ -184,31 +193,33 @@ class _Slurm:
 
     def __init__(self, queue: Any):
         self._queue = queue
-        self._living: set[str] = set()
+        self._living: set[str] | None = None  # as squeue has said
         self._asked = -math.inf
 
-    def submit(self, tasks: Sequence[Callable[[], None]]) -> list[str]:
-        from submitit.core.utils import FailedJobError
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
+        from submitit.core.utils import FailedJobError, FailedSubmissionError
 
         try:
             with self._queue.batch():
                 jobs = [self._queue.submit(task) for task in tasks]
-        except FailedJobError as error:
+        except (FailedJobError, FailedSubmissionError) as error:
             raise UserError(f"sbatch refuses the jobs: {_why(str(error))}") from error
         ids = [job.job_id for job in jobs]
-        self._living |= set(ids)
+        self._living = (self._living or set()) | set(ids)
         self._asked = time.monotonic()  # the controller may not list them yet
         return ids
 
     def living(self) -> set[str]:
-        if time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS:
+        if self._living is not None and time.monotonic() - self._asked < SECONDS_BETWEEN_QUESTIONS:
             return self._living
         self._asked = time.monotonic()
         # Not sacct, which submitit asks: it says nothing where the cluster keeps no accounts.
         command = ["squeue", "--noheader", "--array", "--format=%i", f"--user={getpass.getuser()}"]
         try:
             listed = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
-        except (OSError, subprocess.SubprocessError):
+        except (OSError, subprocess.SubprocessError) as error:
+            if self._living is None:
+                raise UserError(f"squeue does not say which jobs there are ({error}); try again later") from error
             return self._living  # the controller may be busy, or away for a while; the jobs go on
         self._living = set(listed.stdout.split())
         return self._living
@@ -224,22 +235,18 @@ class _Local:
     def __init__(self, queue: Any, resources: Resources):
         self.slots = resources.at_once or 1
         self._queue = queue
-        self._gpus, self._minutes = resources.gpus, resources.minutes
+        self._gpus = _gpus_of_slots(resources)
         self._jobs: dict[int, list] = {slot: [] for slot in range(int(self.slots))}
+        self._queue.update_parameters(timeout_min=_FOR_EVER)
 
-    def submit(self, tasks: Sequence[Callable[[], None]]) -> list[str]:
+    def submit(self, tasks: Sequence[Task]) -> list[str]:
         free = [slot for slot, jobs in self._jobs.items() if all(job.done() for job in jobs)]
         ids = []
         for slot, task in zip(free, tasks, strict=False):
-            visible = tuple(range(slot * self._gpus, (slot + 1) * self._gpus))
-            self._queue.update_parameters(
-                timeout_min=self._minutes, gpus_per_node=self._gpus, visible_gpus=visible,
-                signal_delay_s=round(min(SIGNAL_SECONDS, 60 * self._minutes / 2)),
-            )  # fmt: skip
             # Ctrl-C comes to all processes of a terminal; submitit's would end its tasks at once, unsaved.
             before = signal.signal(signal.SIGINT, signal.SIG_IGN)
             try:
-                job = self._queue.submit(task)
+                job = self._queue.submit(_OnGpus(task, self._gpus[slot]))
             finally:
                 signal.signal(signal.SIGINT, before)
             self._jobs[slot] = [job]
@@ -256,3 +263,43 @@ class _Local:
                     os.kill(int(job), signal.SIGTERM)
             time.sleep(1.0)
         return "stopped and saved; the same command goes on from there"
+
+
+@dataclass(frozen=True)
+class _OnGpus:
+    """A task that sees these GPUs, as `CUDA_VISIBLE_DEVICES` names them; None: those that whoever submits it sees.
+
+    submitit would have it see those from number 0 on, or none.
+    """
+
+    task: Task
+    gpus: str | None
+
+    def __call__(self) -> None:
+        if self.gpus is None:
+            os.environ.pop(_VISIBLE, None)
+        else:
+            os.environ[_VISIBLE] = self.gpus
+        self.task()
+
+    def checkpoint(self) -> Any:
+        from submitit.helpers import DelayedSubmission
+
+        return DelayedSubmission(self)
+
+
+def _gpus_of_slots(resources: Resources) -> list[str | None]:
+    """What each of the jobs that run at a time sees of the GPUs that there are for this process."""
+    slots, each, seen = resources.at_once or 1, resources.gpus, os.environ.get(_VISIBLE)
+    if not each:
+        return [seen] * slots
+    names = seen.split(",") if seen else [str(number) for number in range(slots * each)]
+    if slots * each > len(names):
+        raise UserError(
+            f"--at_once={slots} with --gpus={each} needs {slots * each} GPUs, and {_VISIBLE} names {len(names)}"
+        )
+    return [",".join(names[slot * each : (slot + 1) * each]) for slot in range(slots)]
+
+
+_VISIBLE = "CUDA_VISIBLE_DEVICES"
+_FOR_EVER = 60 * 24 * 365 * 10  # minutes

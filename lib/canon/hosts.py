@@ -208,6 +208,11 @@ def first_says(value: bool) -> bool:
     return bool(multihost_utils.broadcast_one_to_all(np.asarray(value))) if several() else value
 
 
+def all_say(value: bool) -> bool:
+    """Whether the value is true in all processes."""
+    return bool(multihost_utils.process_allgather(np.asarray(value)).all()) if several() else value
+
+
 def check_same(what: str, value: str) -> None:
     """Raises `UserError`, in every process, unless all of them have the same value."""
     if not several():

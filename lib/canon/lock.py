@@ -10,6 +10,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+from canon import files
 from canon.errors import UserError
 
 FILE = "lock"
@@ -38,7 +39,8 @@ def held(folder: Path) -> Iterator[None]:
         yield
     finally:
         with contextlib.suppress(OSError):  # the folder may be gone, or not ours to write any more
-            path.unlink()
+            if files.is_still(path, os.fstat(descriptor)):
+                path.unlink()
         os.close(descriptor)
 
 
@@ -59,9 +61,8 @@ def _open(path: Path) -> int:
                 os.close(descriptor)
                 raise
             return descriptor  # a file system that knows no locks; then nobody is refused
-        with contextlib.suppress(FileNotFoundError):
-            if os.path.samestat(os.stat(path), os.fstat(descriptor)):
-                return descriptor
+        if files.is_still(path, os.fstat(descriptor)):
+            return descriptor
         os.close(descriptor)  # its holder removed it as it left
 
 

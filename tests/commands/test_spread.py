@@ -127,3 +127,30 @@ def test_a_job_is_queued_again_when_its_time_is_up_and_saved_when_nobody_waits(t
         for line in (tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl").read_text().splitlines()
     ]
     assert steps == list(range(3, steps[-1] + 1, 3))
+
+
+JOB = """
+import signal, sys
+from canon import hosts
+from canon.commands.job import TrainingJob
+
+signal.signal(signal.SIGUSR2, lambda *_: print("queued again"))  # as submitit answers
+workdir, address, number = sys.argv[1:]
+join = hosts.join
+hosts.join = lambda _: join(hosts.Place(address, int(number), 2))  # as JAX would find them under SLURM
+TrainingJob(workdir, ("narrow/seed-0",))()
+"""
+
+
+def test_a_job_of_two_processes_is_saved_by_both_and_queued_again(tmp_path, launch_width, start, address):
+    options = "--config.train.steps=100000", "--config.train.checkpoint_every=100000"
+    launched = launch_width("long", "study", *options, "--max_minutes=0.0001")  # makes the workdir
+    output, errors = launched.communicate(timeout=120)
+    assert "and saved" in output, errors
+    processes = [start("-c", JOB, tmp_path / "study", address, i) for i in range(2)]
+    wait_for(tmp_path / "study" / "narrow" / "seed-0" / "metrics.jsonl", "{")
+    for process in processes:
+        process.send_signal(signal.SIGUSR2)
+    outputs = [process.communicate(timeout=120) for process in processes]
+    assert all("and saved" in output and "queued again" in output for output, _ in outputs), outputs
+    assert not [errors for _, errors in outputs if "Traceback" in errors]

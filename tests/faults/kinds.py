@@ -65,7 +65,7 @@ def left_by(workdir):
             if (path / folder).is_dir():
                 with Checkpoints(path / folder) as checkpoints:
                     step = checkpoints.latest_step()
-                    manifest = checkpoints.verify(step)
+                    manifest, _ = checkpoints.verify(step)
                     found[f"{run}: {folder}"] = step, manifest["leaves"]
     return found
 

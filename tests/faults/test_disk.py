@@ -78,3 +78,18 @@ def test_a_workdir_that_is_removed_under_a_run_ends_it_in_one_line(launch_width,
     assert "Traceback" not in errors, errors
     assert "removed" in errors or "No such file" in errors
     assert not (tmp_path / "study" / "wide" / "seed-0" / "result.json").exists()
+
+
+@pytest.mark.parametrize("room", [28_000, *(pytest.param(room, marks=pytest.mark.slow) for room in (31_000, 35_000))])
+def test_a_full_disk_ends_a_run_that_records_much_and_saves_seldom(launch_width, small_disk, room):
+    often = "--config.train.log_every=2", "--config.train.checkpoint_every=3000", "--config.train.watch=gradients"
+    process = launch_width("long", small_disk / "study", "--arms=wide", "--config.train.steps=4000", *often)
+    wait_for(small_disk / "study" / "wide" / "seed-0" / "metrics.jsonl", '{"step": 100,')
+    free = os.statvfs(small_disk)
+    with contextlib.suppress(OSError), open(small_disk / "ballast", "wb", buffering=0) as file:
+        file.write(bytes(max(0, free.f_bavail * free.f_frsize - room)))
+    _, errors = process.communicate(timeout=120)
+    assert process.returncode == 1, errors
+    assert errors.count("\n") == 1, errors
+    assert "No space left on device: " in errors
+    assert "no file named" not in errors

@@ -50,6 +50,18 @@ DAMAGES = {
     "metrics": (lambda run: (run / "metrics.jsonl").write_text('{"step": 9}\n{"step": 4}\n'), "do not rise"),
     "no metrics": (lambda run: (run / "metrics.jsonl").write_text(""), "metrics of its last step, 12, are missing"),
     "result": (lambda run: (run / "result.json").write_text("{}"), "result.json cannot be read"),
+    "a line": (
+        lambda run: (run / "metrics.jsonl").write_text(
+            "".join((run / "metrics.jsonl").read_text().splitlines(True)[1:])
+        ),
+        "lines of metrics, and there are",
+    ),
+    "a number": (
+        lambda run: (run / "result.json").write_text(
+            (run / "result.json").read_text().replace('"test/error": 0.', '"test/error": 0.1')
+        ),
+        "is not what metrics.jsonl says",
+    ),
     "last": (
         lambda run: (run / "checkpoints" / "12").rename(run / "12"),
         "checkpoint of its last step, 12, is missing",
@@ -73,7 +85,20 @@ def test_a_verdict_that_the_runs_do_not_bear_out_is_named(study):
     result = json.loads(path.read_text())
     result["metrics"]["train/error"] = 0.123
     path.write_text(json.dumps(result))
-    assert ["is not what the runs say now" in text for text in wrong(directory)] == [True]
+    found = wrong(directory)
+    assert [
+        said in text for said, text in zip(("what metrics.jsonl says", "what the runs say now"), found, strict=True)
+    ]
+
+
+def test_a_verdict_that_is_older_than_a_run_is_not_wrong(study):
+    directory, _ = study
+    path = directory / "verdict.json"
+    verdict = json.loads(path.read_text())
+    verdict["runs"]["ended"] = 1
+    path.write_text(json.dumps(verdict))
+    assert not wrong(directory)
+    assert [finding.text for finding in verify(directory)][-1].startswith("of 1 runs, and 2 have ended")
 
 
 def test_another_runs_checkpoint_is_named(study):

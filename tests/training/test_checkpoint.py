@@ -141,3 +141,31 @@ def test_a_folder_without_one_says_so(built, tmp_path):
         assert checkpoints.latest_step() is None
         with pytest.raises(UserError, match="no checkpoint"):
             checkpoints.restore(built.abstract_state)
+
+
+@pytest.mark.parametrize(
+    "error", [MemoryError("7 GiB"), PermissionError(13, "denied"), ValueError("Too many open files")]
+)
+def test_what_cannot_be_read_for_now_is_not_taken_for_damaged(built, saved, error, monkeypatch):
+    folder, _ = saved
+    with Checkpoints(folder, keep=2) as checkpoints:
+
+        def restore(*_, **__):
+            raise error
+
+        monkeypatch.setattr(checkpoints._manager, "restore", restore)
+        with pytest.raises(MemoryError if isinstance(error, MemoryError) else OSError):
+            checkpoints.restore(built.abstract_state)
+    assert sorted(path.name for path in folder.iterdir()) == ["1", "2"]
+
+
+def test_a_run_that_goes_back_forgets_what_came_later(saved):
+    folder, states = saved
+    with Checkpoints(folder, keep=2) as checkpoints:
+        with pytest.raises(OSError, match="there is one of a step above 0"):
+            checkpoints.save(states[1].replace(step=jnp.int32(0)), {})
+        checkpoints.forget_after(1)
+        assert checkpoints.steps() == [1]
+        checkpoints.save(states[2], {})
+        checkpoints.wait()
+        assert checkpoints.steps() == [1, 2]

@@ -97,7 +97,7 @@ def test_a_run_whose_metrics_were_lost_is_not_called_finished(tiny_config, tmp_p
     loop.train(built, 0, tmp_path)
     (tmp_path / RESULT_FILE).unlink()
     (tmp_path / "metrics.jsonl").write_text("")
-    with pytest.raises(UserError, match="metrics of step 12 are not recorded"):
+    with pytest.raises(UserError, match="has 0 lines up to step 12, and had 4"):
         loop.train(built, 0, tmp_path)
     assert not (tmp_path / RESULT_FILE).exists()
 

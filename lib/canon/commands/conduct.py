@@ -76,6 +76,8 @@ def conduct(
     else:
         cluster.check(resources, directory)
     with hosts.leaving_at_once():
+        if debug_nans and hosts.several():
+            raise UserError("--debug_nans is for one process: launch it alone, once the runs have ended")
         return _conduct(study, overrides, directory, chosen, profile, resources, deadline, debug_nans)
 
 
@@ -106,20 +108,21 @@ def _conduct(
     if profile and profile.last > longest:
         raise UserError(f"--profile={profile.first}-{profile.last}: no run has more than {longest} steps")
     hosts.wait_for_all("the beginning of a study")  # every process has looked at the workdir as it was
-    with _alone(directory) if hosts.is_first() else contextlib.nullcontext():
+    with _alone(directory, config) if hosts.is_first() else contextlib.nullcontext():
         if hosts.is_first():
             workdir.create(directory, study)
         return _train(study, overrides, directory, chosen, profile, resources, programs, deadline, debug_nans)
 
 
 @contextlib.contextmanager
-def _alone(directory: Path) -> Iterator[None]:
+def _alone(directory: Path, config: ConfigDict) -> Iterator[None]:
     """While it is entered, no other launch can have the workdir, which is made if need be."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise UserError(f"--workdir {directory} cannot be written: {error.strerror}") from error
     with lock.held(directory):
+        workdir.check(directory, config)  # again: another launch may have had it meanwhile
         yield
 
 
@@ -187,9 +190,13 @@ def _stop_at(deadline: float, stop_signals: StopSignals) -> Callable[[], bool]:
     return hosts.any_says(lambda: stop_signals() or time.monotonic() >= deadline)
 
 
+_MOST_APART = 60.0
+"""Seconds by which the deadlines of processes that were launched together may differ."""
+
+
 def _status_of_stop(stop_signals: StopSignals, deadline: float) -> int:
     """The exit status of a launch that was stopped: 0 by its time, or the signal's, which may be another process's."""
-    if stop_signals.number is None and time.monotonic() >= deadline:
+    if stop_signals.number is None and time.monotonic() >= deadline - _MOST_APART:
         return 0
     return 128 + (stop_signals.number or signal.SIGTERM)
 

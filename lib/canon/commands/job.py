@@ -39,10 +39,10 @@ class TrainingJob:
                 runtime.start()
                 hosts.join(None)
                 with hosts.leaving_at_once():
-                    self._train(stop_signals)
-                return
-            except Interrupted as interruption:
-                print(f"{interruption} and saved", flush=True)
+                    stopped = self._train(stop_signals)
+                if stopped is None:
+                    return
+                print(f"{stopped} and saved", flush=True)
             except Exception as error:
                 if (known := outcome(error)) is None:
                     traceback.print_exc()
@@ -59,7 +59,8 @@ class TrainingJob:
             time.sleep(_MOST_GRACE_SECONDS)
         sys.exit(128 + (number or signal.SIGTERM))  # the signal may have come to another process of the job
 
-    def _train(self, stop_signals: StopSignals) -> None:
+    def _train(self, stop_signals: StopSignals) -> Interrupted | None:
+        """Returns how it was stopped, or None at the end."""
         directory = Path(self.workdir)
         config = workdir.read(directory).config
         programs = runner.Programs(config, directory)
@@ -67,11 +68,15 @@ class TrainingJob:
         if not runs:
             raise UserError(f"{directory} holds no study with {', '.join(self.runs)}")
         should_stop = hosts.any_says(stop_signals)
-        if hosts.is_first():
-            with Progress(runs) as progress:
-                runner.run(runs, programs.build, progress, should_stop)
-        else:
-            runner.run(runs, programs.build, runner.Nobody(), should_stop)
+        try:
+            if hosts.is_first():
+                with Progress(runs) as progress:
+                    runner.run(runs, programs.build, progress, should_stop)
+            else:
+                runner.run(runs, programs.build, runner.Nobody(), should_stop)
+        except Interrupted as interruption:
+            return interruption
+        return None
 
     def checkpoint(self) -> Any:
         """What is queued in place of this job when its time is up or its place is wanted: the same."""

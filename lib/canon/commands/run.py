@@ -56,7 +56,9 @@ def main(arguments: list[str], experiments: Path) -> int:
     jobs = parser.add_argument_group("jobs")
     jobs.add_argument("--executor", metavar="slurm|local", help="train in jobs of a cluster, or in processes here")
     jobs.add_argument("--at_once", type=int, help="how many jobs at a time (slurm: as many as can; local: 1)")
-    jobs.add_argument("--time_limit", type=float, dest="minutes", help="minutes until a job is queued again (240)")
+    jobs.add_argument(
+        "--time_limit", type=float, dest="minutes", help="minutes until a job of SLURM is queued again (240)"
+    )
     jobs.add_argument("--gpus", type=int, help="of each node of a job")
     jobs.add_argument("--partition", help="of SLURM")
     jobs.add_argument("--nodes", type=int, help="of each job, one process on each (1)")
@@ -101,8 +103,8 @@ def _resources(options: argparse.Namespace) -> "Resources | None":
     if options.executor is None:
         flag = {"minutes": "time_limit"}.get(next(iter(given)), next(iter(given)))
         raise UserError(f"--{flag} goes with --executor=slurm or --executor=local")
-    for flag in ("coordinator", "profile", "max_minutes"):
-        if getattr(options, flag) is not None:
+    for flag in ("coordinator", "profile", "max_minutes", "debug_nans"):
+        if getattr(options, flag) not in (None, False):
             instead = "; give the jobs a --time_limit" if flag == "max_minutes" else ""
             raise UserError(f"--{flag} does not go with --executor: the runs are trained elsewhere{instead}")
     if "sbatch" in given:

@@ -4,7 +4,9 @@ import signal
 import sys
 from types import FrameType
 
-STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+_NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")  # Windows has the first two
+
+STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """From a terminal, from whoever ends processes, and as clusters say that a job's time is up or its place wanted."""
 
 STOPPING_AFTER_THIS_STEP = "stopping after the step or evaluation under way; Ctrl-C again to stop at once, unsaved"

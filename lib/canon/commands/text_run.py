@@ -9,6 +9,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
+from canon import config as canon_config
 from canon import models
 from canon.data.text import Vocabulary
 from canon.data.words import WordVocabulary
@@ -60,7 +61,7 @@ def load(directory: Path) -> TextRun:
     config, vocabularies = _read(directory, "language_model", "a text", ("characters",))
     vocabulary = Vocabulary(vocabularies["characters"])
     model = models.create(**config.model, num_classes=len(vocabulary))
-    return TextRun(config, model, _variables(directory, model, np.zeros((1, 1), np.int32)), vocabulary)
+    return TextRun(config, model, _variables(directory, config, model, np.zeros((1, 1), np.int32)), vocabulary)
 
 
 def load_translation(directory: Path) -> TranslationRun:
@@ -69,7 +70,7 @@ def load_translation(directory: Path) -> TranslationRun:
     source, target = WordVocabulary(vocabularies["source"]), WordVocabulary(vocabularies["target"])
     model = models.create(**config.model, num_classes=len(target), num_source_classes=len(source))
     one = np.zeros((1, 1), np.int32)
-    variables = _variables(directory, model, one, np.ones(1, np.int32), one)
+    variables = _variables(directory, config, model, one, np.ones(1, np.int32), one)
     return TranslationRun(config, model, variables, source, target)
 
 
@@ -85,10 +86,10 @@ def _read(directory: Path, task: str, of: str, names: tuple[str, ...]) -> tuple[
     return config, vocabularies
 
 
-def _variables(directory: Path, model: nn.Module, *inputs: np.ndarray) -> Variables:
+def _variables(directory: Path, config: ConfigDict, model: nn.Module, *inputs: np.ndarray) -> Variables:
     """Of the newest checkpoint, if it is the model's, and a network that can say something."""
     checkpoints = directory / CHECKPOINT_FOLDER
-    with Checkpoints(checkpoints) as kept:
+    with Checkpoints(checkpoints, canon_config.identity(config)) as kept:
         params = kept.restore_params()
     expected = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
     if jax.tree.map(jax.numpy.shape, params) != jax.tree.map(jax.numpy.shape, expected):

@@ -38,6 +38,8 @@ RECORDED = ("batch/", "first/")
 
 _WATCHED_BY = {"gradient_norm": "gradients", "saturation": "activity", "dead": "activity"}
 
+_TAKEN = ("figures", "jobs", "lock")
+
 MOST_SEEDS = 100_000
 """Of an arm; trials have seeds from a million on."""
 
@@ -197,6 +199,8 @@ def check_name(what: str, name: str) -> None:
     """Raises `UserError` unless a folder can have this name."""
     if not ARM_NAME.fullmatch(name):
         raise UserError(f"{what} cannot be called {name!r}: a folder has its name; use letters, digits and . _ + = -")
+    if name in _TAKEN:
+        raise UserError(f"{what} cannot be called {name!r}: the workdir has something else of that name")
 
 
 def arm_configs(config: ConfigDict) -> dict[str, ConfigDict]:

@@ -156,10 +156,13 @@ def _group(left: Sequence[Run], build: Callable[[Run], Program]) -> tuple[str, l
     ]
     if way == "sequential" or not alike or (first.candidate and program.config.train.stop_at_target):
         return "sequential", alone
-    group = alone + [(run, build(run)) for run in alike]
+    kept = (first.directory.parents[1] if first.candidate else first.directory.parent) / strategy.FILE
+    if way == "auto" and strategy.kept(kept) == "sequential":
+        return "sequential", alone
+    others = [(run, build(run)) for run in alike]
+    group = alone + [(run, its) for run, its in others if its.config.parallel == program.config.parallel]
     if way == "auto":
-        folder = first.directory.parents[1] if first.candidate else first.directory.parent
-        way = strategy.choose([its for _, its in group], folder / strategy.FILE)
+        way = strategy.choose([its for _, its in group], kept)
     if way == "vmap" and first.candidate:
         way = "unroll"  # what a candidate sets is part of its step
     return way, alone if way == "sequential" else group

@@ -12,8 +12,8 @@ from canon.study import plan, runner, verdict, workdir
 from canon.training import loop
 from canon.training.checkpoint import Checkpoints
 from canon.training.manifest import Damaged
-from canon.training.recorder import read_metrics
-from canon.training.result import FINISHED, Result, read_result
+from canon.training.recorder import METRICS_FILE, read_metrics
+from canon.training.result import FINISHED, RESULT_FILE, Result, finished, read_result
 
 
 @dataclass(frozen=True)
@@ -63,32 +63,58 @@ def _of_run(run: plan.Run) -> Iterator[Finding]:
         yield from map(wrong, _recorded(run.directory, result))
     except UserError as error:
         yield wrong(str(error))
+    steps: dict[str, list[int]] = {}
     for folder in (loop.CHECKPOINT_FOLDER, loop.BEST_FOLDER):
-        if not (run.directory / folder).is_dir():
-            continue
-        with Checkpoints(run.directory / folder) as checkpoints:
-            steps = checkpoints.steps()
-            for step in steps:
-                try:
-                    manifest = checkpoints.verify(step)
-                except Damaged as reason:
-                    yield wrong(f"{run.directory / folder / str(step)} is damaged: {reason}")
-                    continue
-                if identity and manifest["config"] != identity:
-                    yield wrong(f"{run.directory / folder / str(step)} was made by another config than the run has")
-                whole += 1
-        if folder == loop.CHECKPOINT_FOLDER and result and result.status == FINISHED and result.step not in steps:
+        steps[folder] = []
+        for step, trouble in _checkpoints(run.directory / folder, identity):
+            steps[folder].append(step)
+            whole += trouble is None
+            if trouble is not None:
+                yield wrong(f"{run.directory / folder / str(step)} {trouble}")
+    if result and result.status == FINISHED:
+        if result.step not in steps[loop.CHECKPOINT_FOLDER]:
             yield wrong(f"the checkpoint of its last step, {result.step}, is missing")
+        if steps[loop.BEST_FOLDER] and steps[loop.BEST_FOLDER] != [result.best_on_validation.get("step")]:
+            yield wrong(f"{run.directory / loop.BEST_FOLDER} does not hold its best step on validation")
     state = f"{result.status} at step {result.step}" if result else "under way"
     yield Finding(run.title, f"{state}; {whole} checkpoint{'' if whole == 1 else 's'} whole")
 
 
+def _checkpoints(folder: Path, identity: str) -> Iterator[tuple[int, str | None]]:
+    """The step of each checkpoint in a folder, and what is wrong with it. The run may be under way, and remove some."""
+    if not folder.is_dir():
+        return
+    with Checkpoints(folder) as checkpoints:
+        for step in checkpoints.steps():
+            trouble = None
+            try:
+                manifest, progress = checkpoints.verify(step)
+            except Damaged as reason:
+                if step not in checkpoints.steps():
+                    continue
+                trouble = f"is damaged: {reason}"
+            else:
+                lines = [line for line in read_metrics(folder.parent) if line["step"] <= step]
+                if identity and manifest["config"] != identity:
+                    trouble = "was made by another config than the run has"
+                elif len(lines) != progress["lines"]:
+                    trouble = f"saw {progress['lines']} lines of metrics, and there are {len(lines)} up to its step"
+            yield step, trouble
+
+
 def _recorded(directory: Path, result: Result | None) -> Iterator[str]:
-    steps = [line["step"] for line in read_metrics(directory)]
+    lines = read_metrics(directory)
+    steps = [line["step"] for line in lines]
     if any(later <= earlier for earlier, later in itertools.pairwise(steps)):
-        yield f"the steps in {directory / 'metrics.jsonl'} do not rise"
-    if result and result.status == FINISHED and (not steps or steps[-1] != result.step):
-        yield f"the metrics of its last step, {result.step}, are missing"
+        yield f"the steps in {directory / METRICS_FILE} do not rise"
+    if result and result.status == FINISHED:
+        if not steps or steps[-1] != result.step:
+            yield f"the metrics of its last step, {result.step}, are missing"
+            return
+        _, _, config = workdir.read_run_config(directory)
+        again = finished(result.step, lines, result.seconds, result.compile_seconds, config.train)
+        if (again.metrics, again.best_on_validation) != (result.metrics, result.best_on_validation):
+            yield f"{directory / RESULT_FILE} is not what {METRICS_FILE} says"
 
 
 def _of_verdict(study: workdir.Study, directory: Path) -> Iterator[Finding]:
@@ -99,12 +125,18 @@ def _of_verdict(study: workdir.Study, directory: Path) -> Iterator[Finding]:
     try:
         there = json.loads(path.read_text())
         now = json.loads(json.dumps(verdict.reach(study, directory)))
+        is_older = there["runs"]["ended"] < now["runs"]["ended"]
         changed = there["runs"] != now["runs"] or there["claims"] != now["claims"]
     except (ValueError, KeyError, TypeError, UserError) as error:
         yield Finding("verdict", f"{path} cannot be compared with the runs ({error}); `launch.py report` writes it "
                       "again", is_wrong=True)  # fmt: skip
         return
-    if changed:
+    if is_older:
+        ended = there["runs"]["ended"], now["runs"]["ended"]
+        yield Finding(
+            "verdict", f"of {ended[0]} runs, and {ended[1]} have ended; `launch.py report {directory}` judges again"
+        )
+    elif changed:
         text = f"{path} is not what the runs say now; `launch.py report {directory}` writes it again"
         yield Finding("verdict", text, is_wrong=True)
     else:

@@ -3,6 +3,7 @@
 import errno
 import gc
 import os
+import shutil
 import sys
 import time
 import traceback
@@ -87,9 +88,29 @@ class Checkpoints:
             _MANIFEST: ocp.args.JsonSave(manifests.make(state, step, self._config, progress)),
         }
         try:
-            self._manager.save(step, args=ocp.args.Composite(**items))
+            is_taken = self._manager.save(step, args=ocp.args.Composite(**items))
         except Exception as failure:
             raise self._not_saved(failure) from failure
+        if not is_taken:
+            raise self._not_saved(RuntimeError(f"there is one of a step above {step}"))
+
+    def wait(self) -> None:
+        """Returns when all is written that is to be saved; errors as of `save`."""
+        try:
+            self._manager.wait_until_finished()
+        except Exception as failure:
+            raise self._not_saved(failure) from failure
+
+    def forget_after(self, step: int) -> None:
+        """Removes the checkpoints of later steps: a run that went back comes to them again."""
+        if any(later > step for later in self.steps()):
+            self._manager.close()
+            if hosts.is_first():
+                for later in self.steps():
+                    if later > step:
+                        shutil.rmtree(self._directory / str(later))
+            hosts.wait_for_all("later checkpoints are removed")
+            self._open()
 
     def _not_saved(self, failure: Exception) -> OSError:
         reason = str(failure).strip().split("\n")[0][:300] or type(failure).__name__
@@ -113,15 +134,17 @@ class Checkpoints:
         tried: list[str] = []
         damaged: list[int] = []
         for step in reversed(self.steps()):
+            found, reason = None, "another process cannot read it"
             try:
                 found = self._restore(step, template)
-            except Damaged as reason:
+            except Damaged as error:
+                reason = str(error)
+            if not hosts.all_say(found is not None):
                 if not self._keep:
-                    raise self._newest_is_damaged(step, reason) from reason
+                    raise self._newest_is_damaged(step, reason)
                 tried.append(f"the checkpoint of step {step} is damaged: {reason}")
                 damaged.append(step)
                 continue
-            hosts.check_same("checkpoints", f"{step}")
             if damaged:
                 self._set_aside(damaged)
                 say(f"{'; '.join(tried)}; it was moved to {self._directory.parent / DAMAGED_FOLDER}, and the run goes "
@@ -137,8 +160,7 @@ class Checkpoints:
     def _restore(self, step: int, template: TrainState) -> tuple[TrainState, dict[str, Any]]:
         manifest = self._read_manifest(step)
         where = f"the checkpoint of step {step} in {self._directory}"
-        if self._config and manifest["config"] != self._config:
-            raise UserError(f"{where} was made by another config than the run has; remove it, or bring its config back")
+        self._check_config(manifest, step)
         if different := manifests.differences(manifest, template):
             more = f", and {len(different) - 3} more" if len(different) > 3 else ""
             raise UserError(f"{where} is of another network: {'; '.join(different[:3])}{more}")
@@ -146,6 +168,13 @@ class Checkpoints:
         restored = _read(lambda: self._manager.restore(step, args=ocp.args.Composite(**items)))
         manifests.check_content(manifest, restored[_STATE], restored[_PROGRESS])
         return restored[_STATE], restored[_PROGRESS]
+
+    def _check_config(self, manifest: Manifest, step: int) -> None:
+        if self._config and manifest["config"] != self._config:
+            raise UserError(
+                f"the checkpoint of step {step} in {self._directory} was made by another config than the run has; "
+                "remove it, or bring its config back"
+            )
 
     def _read_manifest(self, step: int) -> Manifest:
         args = ocp.args.Composite(**{_MANIFEST: ocp.args.JsonRestore()})
@@ -165,8 +194,12 @@ class Checkpoints:
         hosts.wait_for_all("damaged checkpoints are set aside")
         self._open()
 
-    def verify(self, step: int) -> Manifest:
-        """Reads a whole checkpoint, and returns its manifest. Raises `Damaged` unless it is what was saved."""
+    def verify(self, step: int) -> tuple[Manifest, dict[str, Any]]:
+        """Reads a whole checkpoint; returns its manifest, and what was saved with it as JSON.
+
+        Raises:
+          Damaged: it is not what was saved.
+        """
         manifest = self._read_manifest(step)
         args = ocp.args.Composite(**{_PROGRESS: ocp.args.JsonRestore()})
         progress = _read(lambda: self._manager.restore(step, args=args)[_PROGRESS])
@@ -174,7 +207,7 @@ class Checkpoints:
         manifests.check_content(manifest, state, progress)
         if missing := {name.partition("/")[0] for name in manifest["leaves"]} - set(state):
             raise Damaged(f"{min(missing)} is missing")
-        return manifest
+        return manifest, progress
 
     def restore_params(self) -> dict[str, Any]:
         """The parameters of the newest checkpoint, for whoever has no template of the rest.
@@ -186,13 +219,14 @@ class Checkpoints:
         if step is None:
             raise UserError(f"there is no checkpoint in {self._directory}")
         try:
-            self.verify(step)
+            manifest, _ = self.verify(step)
+            self._check_config(manifest, step)
             params = self._as_arrays(step)["params"]
         except Damaged as reason:
-            raise self._newest_is_damaged(step, reason) from reason
+            raise self._newest_is_damaged(step, str(reason)) from reason
         return jax.tree.map(jax.numpy.asarray, params)
 
-    def _newest_is_damaged(self, step: int, reason: Damaged) -> UserError:
+    def _newest_is_damaged(self, step: int, reason: str) -> UserError:
         return UserError(
             f"the checkpoint of step {step} in {self._directory} is damaged: {reason}; move its folder away to use the "
             "one before"
@@ -209,6 +243,13 @@ class Checkpoints:
 
 
 _STATE, _PROGRESS, _MANIFEST = "state", "progress", "manifest"
+
+
+_NOT_OF_THE_FILE = (
+    "Cannot allocate memory", "Out of memory", "Permission denied", "RESOURCE_EXHAUSTED", "Stale file handle",
+    "Too many open files",
+)  # fmt: skip
+"""What an error says that is none of the checkpoint: it is there, and cannot be read for now."""
 
 
 def _is_step(name: str) -> bool:
@@ -228,8 +269,12 @@ def _read(what: Callable[[], Any]) -> Any:
     hook = sys.unraisablehook
     try:
         return what()
+    except MemoryError:
+        raise
     except Exception as error:
         reason = _first_line(error)
+        if any(word in str(error) for word in _NOT_OF_THE_FILE) or isinstance(error, PermissionError):
+            raise OSError(errno.EIO, f"a checkpoint cannot be read now ({reason})") from error
         unraisable.drop_closed_loops()
         hook = sys.unraisablehook
         sys.unraisablehook = lambda unraisable: None

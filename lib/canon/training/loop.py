@@ -23,7 +23,7 @@ from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.profile import Profile
 from canon.training.program import Program
-from canon.training.recorder import Recorder, Silent, read_metrics
+from canon.training.recorder import METRICS_FILE, Recorder, Silent, read_metrics
 from canon.training.result import Result, diverged, finished, reached, read_result, write_result
 from canon.training.state import TrainState
 from canon.training.step import TrainStep
@@ -158,7 +158,7 @@ def _train(
     if checkpoints.latest_step() is None:
         with device.explaining_memory(program.config):
             state = program.init(seed)
-        progress = {"window": [], "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
+        progress = {"window": [], "lines": 0, "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
     else:
         state, progress = checkpoints.restore(program.abstract_state, observer.noted)
         if int(state.seed) != seed:
@@ -176,6 +176,13 @@ def _train(
         Recorder(directory, first) if hosts.is_first() else Silent() as recorder,
         contextlib.closing(profile) if profile else contextlib.nullcontext(),
     ):
+        if hosts.is_first() and recorder.lines != progress["lines"]:
+            raise UserError(
+                f"{directory / METRICS_FILE} has {recorder.lines} lines up to step {first}, and had "
+                f"{progress['lines']}; remove the run's folder to train it again"
+            )
+        if best is not None:
+            best.forget_after(first)
         window = Window(first, progress["window"])
         target = config.target_error if config.stop_at_target else 0.0
         # A launch that was killed as it ended, at its target, has nothing left to train.
@@ -242,19 +249,23 @@ def _train(
                 return lost(not_finite)
 
             stop = should_stop() and not last
-            is_best = best is not None and values.get("validation/error", math.inf) < lowest
-            if stop or last or is_best or step % config.checkpoint_every == 0:
-                # What is not finite is not saved: the run has the last good checkpoint to go back to.
-                if (not_finite := window.not_finite(step)) is not None:
-                    return lost(not_finite)
+            is_best = best is not None and hosts.first_says(values.get("validation/error", math.inf) < lowest)
+            # What is not finite is not saved. The run goes on to its next line, which says that it is lost; or back to
+            # its last good checkpoint.
+            is_due = stop or last or is_best or step % config.checkpoint_every == 0
+            if is_due and window.not_finite(step) is None:
                 with watch.of("save"):
                     timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": dict(watch.seconds)}
-                    progress = {"window": window.pack()} | timed
-                    if stop or last or step % config.checkpoint_every == 0:
-                        checkpoints.save(state, progress)
-                    if is_best:
+                    progress = {"window": window.pack(), "lines": recorder.lines} | timed
+                    recorder.sync()
+                    if is_best:  # it is there before the run could go on from this step, which would not save it again
                         lowest = values["validation/error"]
                         best.save(state, progress)
+                        best.wait()
+                    if stop or last or step % config.checkpoint_every == 0:
+                        checkpoints.save(state, progress)
+                    if stop:
+                        checkpoints.wait()
                 window.restart_clock(step)
             if stop:
                 raise Interrupted(step)

@@ -34,15 +34,20 @@ def choose(programs: Sequence[Program], path: Path) -> str:
 
     A way whose compilation alone is likely to cost more than it can save is not tried.
     """
-    if path.exists():
-        return _read(path)
+    if (chosen := kept(path)) is not None:
+        return chosen
     steps = max(program.config.train.steps for program in programs)
     ways = ("unroll", "vmap") if all(program is programs[0] for program in programs) else ("unroll",)
     chosen, speeds = fastest(lambda way: measure(programs, way), len(programs), steps, ways)
-    kept = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
+    content = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
     path.parent.mkdir(parents=True, exist_ok=True)
-    files.write_json(path, kept)
+    files.write_json(path, content)
     return chosen
+
+
+def kept(path: Path) -> str | None:
+    """What was chosen before, or None. Raises `UserError` where `path` cannot be read."""
+    return _read(path) if path.exists() else None
 
 
 def fastest(
