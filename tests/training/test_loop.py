@@ -1,5 +1,6 @@
 import json
 import math
+import time
 
 import jax
 import numpy as np
@@ -218,3 +219,12 @@ def test_what_a_run_watches_is_recorded(tiny_config, tmp_path):
     for name in ("saturation/relu1", "dead/relu1", "gradient_norm/hidden1", "gradient_norm/classifier"):
         assert 0 <= result.metrics[f"first/{name}"] < 100
         assert read_metrics(tmp_path)[-1][f"batch/{name}"] == result.metrics[f"batch/{name}"]
+
+
+def test_the_seconds_of_a_run_are_those_that_it_took_over_all_its_launches(tiny_config, tmp_path):
+    built = build(tiny_config, train={"checkpoint_every": 1})
+    began, left = time.perf_counter(), iter(range(6, -1, -1))
+    with pytest.raises(loop.Interrupted):
+        loop.train(built, 0, tmp_path, should_stop=lambda: next(left) == 0)
+    result = loop.train(built, 0, tmp_path)
+    assert 0 < sum(result.parts.values()) <= result.seconds <= time.perf_counter() - began

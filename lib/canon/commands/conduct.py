@@ -162,8 +162,10 @@ def _train(
             with Progress(runs) as progress:
                 runner.run(runs, programs.build, progress, _stop_at(deadline, stop_signals), profile)
         except Interrupted as interruption:
-            print(f"{interruption} and saved; the same command goes on from there")
-            return _status_of_stop(stop_signals, deadline)
+            status = _status_of_stop(stop_signals, deadline)
+            why = "" if status else "time is up: "
+            print(f"{why}{interruption} and saved; the same command goes on from there")
+            return status
     announce(report.write(study, directory), directory)
     if debug_nans:
         _explain(runs, programs)

@@ -26,6 +26,9 @@ JOBS_FOLDER = "jobs"
 JOBS_FILE = "jobs.json"
 
 
+_ON_STOP = {"local": "stopping the jobs, which save themselves", "slurm": "leaving the jobs to themselves"}
+
+
 class Left(Exception):  # noqa: N818  it is no error
     """The launch was asked to stop. Says what becomes of the jobs; `number` is the signal's."""
 
@@ -76,7 +79,7 @@ def train(config: ConfigDict, experiment: str, directory: Path, runs: Sequence[R
     queue = cluster.executor(resources, folder, experiment)
     book = _Book(folder / JOBS_FILE, resources.executor)
     failures: list[str] = []
-    with StopSignals("no longer waiting for the jobs") as stop_signals, Progress(runs, in_turn=False) as progress:
+    with StopSignals(_ON_STOP[resources.executor]) as stop_signals, Progress(runs, in_turn=False) as progress:
         watch = Watch(runs, progress)
         living = queue.living()
         jobs = {job: names for job, names in book.jobs.items() if job in living}

@@ -50,7 +50,7 @@ def _of_run(run: plan.Run) -> Iterator[Finding]:
     def wrong(text: str) -> Finding:
         return Finding(run.title, text, is_wrong=True)
 
-    identity, result, whole = "", None, 0
+    identity, result, whole = "", None, {}
     try:
         arm, _, config = workdir.read_run_config(run.directory)
         identity = canon_config.identity(config)
@@ -68,7 +68,7 @@ def _of_run(run: plan.Run) -> Iterator[Finding]:
         steps[folder] = []
         for step, trouble in _checkpoints(run.directory / folder, identity):
             steps[folder].append(step)
-            whole += trouble is None
+            whole[folder] = whole.get(folder, 0) + (trouble is None)
             if trouble is not None:
                 yield wrong(f"{run.directory / folder / str(step)} {trouble}")
     if result and result.status == FINISHED:
@@ -77,7 +77,9 @@ def _of_run(run: plan.Run) -> Iterator[Finding]:
         if steps[loop.BEST_FOLDER] and steps[loop.BEST_FOLDER] != [result.best_on_validation.get("step")]:
             yield wrong(f"{run.directory / loop.BEST_FOLDER} does not hold its best step on validation")
     state = f"{result.status} at step {result.step}" if result else "under way"
-    yield Finding(run.title, f"{state}; {whole} checkpoint{'' if whole == 1 else 's'} whole")
+    latest = whole.get(loop.CHECKPOINT_FOLDER, 0)
+    best = ", and the best" if whole.get(loop.BEST_FOLDER) else ""
+    yield Finding(run.title, f"{state}; {latest} checkpoint{'' if latest == 1 else 's'}{best} whole")
 
 
 def _checkpoints(folder: Path, identity: str) -> Iterator[tuple[int, str | None]]:

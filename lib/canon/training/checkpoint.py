@@ -227,10 +227,10 @@ class Checkpoints:
         return jax.tree.map(jax.numpy.asarray, params)
 
     def _newest_is_damaged(self, step: int, reason: str) -> UserError:
-        return UserError(
-            f"the checkpoint of step {step} in {self._directory} is damaged: {reason}; move its folder away to use the "
-            "one before"
+        before = (
+            "; move its folder away to use the one before" if self.steps()[0] < step else ", and it is the only one"
         )
+        return UserError(f"the checkpoint of step {step} in {self._directory} is damaged: {reason}{before}")
 
     def _as_arrays(self, step: int) -> dict[str, Any]:
         """The state as NumPy arrays: without a template, and without the devices that it was saved from."""

@@ -256,14 +256,14 @@ def _train(
             if is_due and window.not_finite(step) is None:
                 with watch.of("save"):
                     timed = {"seconds": seconds(), "compile_seconds": compile_seconds, "parts": dict(watch.seconds)}
-                    progress = {"window": window.pack(), "lines": recorder.lines} | timed
+                    with_it = {"window": window.pack(), "lines": recorder.lines} | timed
                     recorder.sync()
                     if is_best:  # it is there before the run could go on from this step, which would not save it again
                         lowest = values["validation/error"]
-                        best.save(state, progress)
+                        best.save(state, with_it)
                         best.wait()
                     if stop or last or step % config.checkpoint_every == 0:
-                        checkpoints.save(state, progress)
+                        checkpoints.save(state, with_it)
                     if stop:
                         checkpoints.wait()
                 window.restart_clock(step)
