@@ -93,8 +93,9 @@ class Program:
     def leaf(self, number: int) -> str:
         """What `FIRST_NOT_FINITE` stands for: `gradient of fc1/kernel`."""
         paths = [path for path, _ in jax.tree_util.tree_leaves_with_path(self.abstract_state.params)]
-        what = ("gradient", "update")[number // len(paths)]
-        return f"{what} of {jax.tree_util.keystr(paths[number % len(paths)], simple=True, separator='/')}"
+        if number == len(paths):
+            return "update"
+        return f"gradient of {jax.tree_util.keystr(paths[number], simple=True, separator='/')}"
 
     @functools.cached_property
     def multiply_adds(self) -> int:

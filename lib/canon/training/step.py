@@ -22,7 +22,7 @@ EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
 
 
 FIRST_NOT_FINITE = "first_not_finite"
-"""The metric that says which leaf of the gradient, or after those of the update, is the first not finite; -1: none."""
+"""The metric that says which leaf of the gradient is the first that is not finite; their number: the update; -1: none."""
 
 
 def make_train_step(
@@ -60,8 +60,8 @@ def make_train_step(
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
-        norms = metrics["gradient_norm"].total + metrics["update_norm"].total
-        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite([found, updates], norms))
+        first = _first_not_finite(found, metrics["gradient_norm"].total, metrics["update_norm"].total)
+        metrics[FIRST_NOT_FINITE] = Mean.of(first)
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
@@ -71,14 +71,19 @@ def make_train_step(
     return train_step
 
 
-def _first_not_finite(tree: Any, norm: jax.Array) -> jax.Array:
-    """A float32; while the norm of the tree is finite nothing has to be looked at."""
+def _first_not_finite(gradient: Any, norm: jax.Array, update_norm: jax.Array) -> jax.Array:
+    """A float32; while the gradient's norm is finite none of it has to be looked at.
 
-    def look(tree: Any) -> jax.Array:
-        finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in jax.tree.leaves(tree)])
+    The norm alone may overflow of a gradient that is finite, and that clipping makes small.
+    """
+    leaves = jax.tree.leaves(gradient)
+
+    def look(leaves: list[jax.Array]) -> jax.Array:
+        finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
         return jnp.where(finite.all(), -1.0, finite.argmin().astype(jnp.float32))
 
-    return jax.lax.cond(jnp.isfinite(norm), lambda _: jnp.float32(-1.0), look, tree)
+    first = jax.lax.cond(jnp.isfinite(norm), lambda _: jnp.float32(-1.0), look, leaves)
+    return jnp.where((first == -1) & ~jnp.isfinite(update_norm), jnp.float32(len(leaves)), first)
 
 
 def make_evaluation_step(task: Task, preprocess: Preprocess) -> EvaluationStep:
