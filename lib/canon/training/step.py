@@ -22,7 +22,7 @@ EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
 
 
 FIRST_NOT_FINITE = "first_not_finite"
-"""The metric that says which leaf of the gradient is the first that is not finite; their number: the update; -1: none."""
+"""The metric that says which leaf of the gradient is the first not finite; -1: none; their number: the update."""
 
 
 def make_train_step(
@@ -60,8 +60,7 @@ def make_train_step(
             "update_norm": Mean.of(optax.tree.norm(updates)),
             "parameter_norm": Mean.of(optax.tree.norm(state.params)),
         }
-        first = _first_not_finite(found, metrics["gradient_norm"].total, metrics["update_norm"].total)
-        metrics[FIRST_NOT_FINITE] = Mean.of(first)
+        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite(found, metrics["update_norm"].total))
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
@@ -71,19 +70,16 @@ def make_train_step(
     return train_step
 
 
-def _first_not_finite(gradient: Any, norm: jax.Array, update_norm: jax.Array) -> jax.Array:
-    """A float32; while the gradient's norm is finite none of it has to be looked at.
+def _first_not_finite(gradient: Any, update_norm: jax.Array) -> jax.Array:
+    """A float32, from what the norms are made of anyway.
 
-    The norm alone may overflow of a gradient that is finite, and that clipping makes small.
+    The square of a number can overflow that is finite itself. So a sum of squares that is infinite tells nothing, as
+    long as what clipping makes of the gradient is finite; one that is no number tells that the gradient is none.
     """
-    leaves = jax.tree.leaves(gradient)
-
-    def look(leaves: list[jax.Array]) -> jax.Array:
-        finite = jnp.stack([jnp.isfinite(leaf).all() for leaf in leaves])
-        return jnp.where(finite.all(), -1.0, finite.argmin().astype(jnp.float32))
-
-    first = jax.lax.cond(jnp.isfinite(norm), lambda _: jnp.float32(-1.0), look, leaves)
-    return jnp.where((first == -1) & ~jnp.isfinite(update_norm), jnp.float32(len(leaves)), first)
+    squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)]).astype(jnp.float32)
+    finite = jnp.isfinite(squares)
+    first = jnp.where(finite.all(), len(squares), finite.argmin()).astype(jnp.float32)
+    return jnp.where(jnp.isnan(squares).any() | ~jnp.isfinite(update_norm), first, -1.0)
 
 
 def make_evaluation_step(task: Task, preprocess: Preprocess) -> EvaluationStep:
