@@ -93,3 +93,19 @@ def test_a_full_disk_ends_a_run_that_records_much_and_saves_seldom(launch_width,
     assert errors.count("\n") == 1, errors
     assert "No space left on device: " in errors
     assert "no file named" not in errors
+
+
+def test_a_workdir_that_becomes_read_only_ends_a_run_in_one_line(launch_width, small_disk):
+    folder = small_disk / "study"
+    process = launch_width("long", folder, *LONG)
+    wait_for(folder / "wide" / "seed-0" / "metrics.jsonl", '{"step": 100,')
+    for options in (["--bind", folder, folder], ["-o", "remount,ro,bind", folder]):
+        subprocess.run(["mount", *map(str, options)], check=True)
+    try:
+        _, errors = process.communicate(timeout=120)
+        assert process.returncode == 1, errors
+        assert errors.count("\n") == 1, errors
+        assert "Read-only file system" in errors
+        assert only_whole_files(folder) >= 1
+    finally:
+        subprocess.run(["umount", "--lazy", str(folder)], check=True)
