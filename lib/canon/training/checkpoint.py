@@ -266,7 +266,6 @@ def _read(what: Callable[[], Any]) -> Any:
     Of the arrays that it reads side by side Orbax gives up all when one fails; what has been begun would complain of
     that on standard error, as it is collected or comes back.
     """
-    hook = sys.unraisablehook
     try:
         return what()
     except MemoryError:

@@ -249,7 +249,8 @@ def _train(
                 return lost(not_finite)
 
             stop = should_stop() and not last
-            is_best = best is not None and hosts.first_says(values.get("validation/error", math.inf) < lowest)
+            is_validated = best is not None and "validation/error" in values
+            is_best = is_validated and hosts.first_says(values["validation/error"] < lowest)
             # What is not finite is not saved. The run goes on to its next line, which says that it is lost; or back to
             # its last good checkpoint.
             is_due = stop or last or is_best or step % config.checkpoint_every == 0
