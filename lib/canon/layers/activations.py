@@ -7,6 +7,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from canon.errors import UserError, did_you_mean
+from canon.layers.materialized import materialized
 
 
 def scaled_tanh(x: jax.Array) -> jax.Array:
@@ -70,4 +71,4 @@ class Activation(nn.Module):
     function: Callable[[jax.Array], jax.Array] = nn.relu
 
     def __call__(self, x: jax.Array) -> jax.Array:
-        return self.function(x)
+        return materialized(self.function(x))

@@ -12,7 +12,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.errors import UserError
-from canon.layers.convolution_gradient import convolve
+from canon.layers.quick_convolution import convolve
 from canon.layers.windows import Padding, check_window, explicit_padding, fits, layer_name, per_axis, times
 
 

@@ -16,6 +16,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.layers import cells
+from canon.layers.batch_sums import sum_to_channels
 from canon.layers.cells import Carry, Parameters
 
 STEPS = (cells.lstm, cells.lstm_peephole)
@@ -49,11 +50,11 @@ def _sigmoid(x: jax.Array) -> jax.Array:
 
 def _forward(parameters, x, carry, inside, reverse, unroll) -> tuple[jax.Array, Carry, Any]:
     """Outputs, the last carry, and what the backward pass wants of each step: h, c, gates, tanh(c) after it."""
-    kernel, peephole = parameters["recurrent_kernel"], parameters.get("peephole")
+    kernel, bias, peephole = (parameters.get(name) for name in ("recurrent_kernel", "bias", "peephole"))
 
     def step(carry, at):
         (h, c), (x, inside) = carry, at
-        i, f, g, o = jnp.split(x + h @ kernel, 4, axis=-1)
+        i, f, g, o = jnp.split(x + h @ kernel + bias, 4, axis=-1)
         if peephole is not None:
             i, f = i + peephole[0] * c, f + peephole[1] * c
         i, f, g = _sigmoid(i), _sigmoid(f), jnp.tanh(g)
@@ -105,7 +106,7 @@ def _backward(parameters, inside, kept, of_outputs, of_last, reverse, unroll):
     of_first, of_x = lax.scan(step, of_last, steps, reverse=not reverse, unroll=unroll)
     h, c = kept[:2]
     flat = of_x.reshape(-1, of_x.shape[-1])
-    of_parameters = {"recurrent_kernel": h.reshape(-1, h.shape[-1]).T @ flat}
+    of_parameters = {"recurrent_kernel": h.reshape(-1, h.shape[-1]).T @ flat, "bias": sum_to_channels(flat)}
     if peephole is not None:
         of_i, of_f, _, of_o = jnp.split(of_x, 4, axis=-1)
         of_parameters["peephole"] = jnp.stack([(a * b).sum((0, 1)) for a, b in ((of_i, c), (of_f, c), (of_o, kept[7]))])

@@ -33,7 +33,7 @@ def run(
 
     Args:
       kind: the cell.
-      parameters: its own, without those that the input's share has used up.
+      parameters: its own, without those that the input's share has used up; the bias too for `lstm_scan.STEPS`.
       x: the input's share of the cell's sums, `[time, batch, gates · features]`.
       carry: before the first step, each array `[batch, features]`.
       lengths: `[batch]`, how many steps each sequence has; None for all.
@@ -128,7 +128,9 @@ class Recurrence(nn.Module):
         ):  # in the product, what pads would reach the gradients of the kernels: 0 times NaN is NaN
             x = jnp.where((jnp.arange(x.shape[1]) < lengths[:, None])[..., None], x, jnp.zeros((), x.dtype))
         # Time first, before the product: there are fewer inputs than sums to move.
-        share = jnp.swapaxes(x, 0, 1) @ parameters.pop("input_kernel") + parameters.pop("bias")
+        share = jnp.swapaxes(x, 0, 1) @ parameters.pop("input_kernel")
+        if kind.step not in lstm_scan.STEPS:  # these add it at each step, to what is in the caches then
+            share = share + parameters.pop("bias")
         outputs, carry = run(kind, parameters, share, carry, lengths, self.reverse, self.unroll)
         return jnp.swapaxes(outputs, 0, 1), carry
 

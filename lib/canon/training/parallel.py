@@ -13,6 +13,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from ml_collections import ConfigDict
 
+from canon.compile_options import compile_options
 from canon.data.pipeline import Batch, Resident, Share
 from canon.errors import UserError, did_you_mean
 from canon.training import gradient as gradients
@@ -31,8 +32,6 @@ SEEDS = ("sequential", "unroll", "vmap", "auto")
 
 STATISTICS = ("global", "device")
 """What `parallel.batch_statistics` can be."""
-
-_DETERMINISTIC = {"xla_gpu_deterministic_ops": True, "xla_gpu_exclude_nondeterministic_ops": True}
 
 
 def check(config: ConfigDict, batch_size: int) -> Mesh:
@@ -166,7 +165,7 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
         in_shardings=(replicated(mesh), _batch_sharding(batch, mesh)),
         out_shardings=replicated(mesh),
         donate_argnums=(0,) if donate_state else (),
-        compiler_options=_DETERMINISTIC if deterministic else None,
+        compiler_options=compile_options(mesh.devices.flat[0].platform, deterministic),
     )
     return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
 
@@ -201,7 +200,7 @@ def jit_many(
         in_shardings=(replicated(mesh), (_batch_sharding(batch, mesh),) * members),
         out_shardings=replicated(mesh),
         donate_argnums=(0,),
-        compiler_options=_DETERMINISTIC if deterministic else None,
+        compiler_options=compile_options(mesh.devices.flat[0].platform, deterministic),
     )
 
 

@@ -5,16 +5,28 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-from canon.layers import convolution_gradient
+from canon.layers import quick_convolution
 from canon.layers.convolution import Conv
-from canon.layers.convolution_gradient import convolve
+from canon.layers.quick_convolution import convolve
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 CONVOLUTIONS = {
-    "in parts": ((12, 32, 32, 4), (3, 3, 4, 6), {"padding": "SAME"}),
-    "in as many parts as there may be": ((32, 32, 32, 2), (5, 5, 2, 3), {"padding": "SAME"}),
-    "a batch that is cut into no parts": ((7, 32, 32, 2), (3, 3, 2, 2), {"padding": "VALID"}),
+    "in parts": ((12, 64, 64, 5), (3, 3, 5, 9), {"padding": "SAME"}),
+    "in as many parts as there may be": ((16, 128, 128, 1), (3, 3, 1, 2), {"padding": "SAME"}),
+    "a batch that is cut into no parts": ((7, 64, 64, 2), (3, 3, 2, 2), {"padding": "VALID"}),
+    "four columns at once": ((2, 9, 12, 1), (5, 5, 1, 6), {"padding": "SAME"}),
+    "four columns at once, but the last": ((2, 9, 11, 3), (3, 2, 3, 16), {"padding": ((1, 0), (2, 1))}),
+    "two columns at once": ((2, 9, 11, 5), (3, 3, 5, 7), {"padding": "VALID"}),
+    "one column at once": ((2, 9, 11, 5), (3, 3, 5, 9), {"padding": "VALID"}),
+    "a negative padding": ((2, 9, 11, 3), (3, 3, 3, 9), {"padding": ((-1, 0), (1, -2))}),
+    "fewer columns than at once": ((2, 6, 5, 1), (3, 5, 1, 4), {"padding": "VALID"}),
+    "in time": ((3, 20, 2), (4, 2, 3), {"window_strides": (1,), "dimension_numbers": ("NWC", "WIO", "NWC")}),
+    "in space and time": (
+        (2, 5, 6, 7, 1),
+        (2, 3, 2, 1, 5),
+        {"window_strides": (1, 1, 1), "dimension_numbers": ("NDHWC", "DHWIO", "NDHWC")},
+    ),
     "strided": ((8, 33, 32, 4), (3, 2, 4, 4), {"window_strides": (2, 3), "padding": ((1, 0), (2, 1))}),
     "dilated": ((8, 40, 40, 4), (3, 3, 4, 2), {"rhs_dilation": (2, 3), "padding": "VALID"}),
     "dilated input": (
@@ -36,7 +48,7 @@ CONVOLUTIONS = {
 @pytest.mark.parametrize("case", CONVOLUTIONS)
 def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
     x_shape, kernel_shape, arguments = CONVOLUTIONS[case]
-    arguments = {"window_strides": (1, 1), "dimension_numbers": NUMBERS} | arguments
+    arguments = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NUMBERS} | arguments
     x, kernel = random.normal(size=x_shape), random.normal(size=kernel_shape)
     with jax.enable_x64(True):
         y = lax.conv_general_dilated(x, kernel, **arguments)
@@ -50,11 +62,12 @@ def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
 
 
 def test_parts_divide_the_batch_and_hold_few_pixels_each():
-    assert convolution_gradient._parts(128, 32 * 32) == 16
-    assert convolution_gradient._parts(128, 8 * 8) == 4
-    assert convolution_gradient._parts(50, 32 * 32) == 10
-    assert convolution_gradient._parts(1, 224 * 224) == 1
-    assert convolution_gradient._parts(31, 32 * 32) == 1
+    assert quick_convolution._parts(128, 32 * 32) == 8
+    assert quick_convolution._parts(128, 8 * 8) == 1
+    assert quick_convolution._parts(64, 224 * 224) == 16
+    assert quick_convolution._parts(50, 64 * 64) == 10
+    assert quick_convolution._parts(1, 224 * 224) == 1
+    assert quick_convolution._parts(31, 64 * 64) == 1
 
 
 def test_a_gradient_in_bfloat16_is_summed_over_its_parts_in_float32(random):

@@ -1,0 +1,150 @@
+"""Convolution, and its gradients, in forms that a CPU computes quickly.
+
+XLA's CPU backend is slow at some things that come to the same, up to rounding, when they are written otherwise:
+
+- Few channels into few features, as in a first layer of grey images or the gradient with respect to a few maps. Each
+  window is copied before it is multiplied, and the copies cost more than the products. A kernel that is wider by
+  `columns - 1`, with zeros, gives so many neighbouring columns of the result at once, and is moved by as many.
+- The gradient with respect to a large image's kernel: a sum over all images, which is quicker in parts. For a 1×1
+  kernel it is a product of two matrices.
+- Work before a convolution that is merged into the copies which its gradients take: see `canon.layers.materialized`.
+"""
+
+import functools
+import math
+from collections.abc import Callable, Sequence
+
+import jax
+from jax import lax
+from jax import numpy as jnp
+
+from canon.layers.materialized import materialized
+from canon.layers.precision import at_least_float32
+
+PIXELS = 16384
+"""Of the result, in one part of the batch, as long as there are at most `MOST_PARTS`."""
+
+MOST_PARTS = 16
+
+Convolution = Callable[[jax.Array, jax.Array], jax.Array]
+"""Of `x` and `kernel`, see `convolve`."""
+
+
+def convolve(
+    x: jax.Array,
+    kernel: jax.Array,
+    window_strides: Sequence[int],
+    padding: str | Sequence[tuple[int, int]],
+    **arguments,
+) -> jax.Array:
+    """`lax.conv_general_dilated`, channels last, with the same arguments.
+
+    On a CPU it and its gradients are computed as this file's docstring says; forward-mode differentiation (`jax.jvp`)
+    then stops at it, though not at its gradient, so that Hessian-vector products go forward over reverse.
+
+    Args:
+      x: `[batch, *spatial, channels]`.
+      kernel: `[*window, channels / groups, features]`.
+      window_strides: as `lax` has it.
+      padding: likewise.
+      arguments: the others of `lax.conv_general_dilated`, by name.
+    """
+    plain = functools.partial(lax.conv_general_dilated, window_strides=window_strides, padding=padding, **arguments)
+    if jax.default_backend() != "cpu":
+        return plain(x, kernel)
+
+    window = kernel.shape[:-2]
+    is_dense = _is_one(window_strides) and all(
+        _is_one(arguments.get(name) or ()) for name in ("lhs_dilation", "rhs_dilation", "feature_group_count")
+    )
+    if isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding) if is_dense else ()
+    keeps_size = all(before == after == 0 for before, after in padding)  # for 1×1; (1, −1) keeps it, and shifts
+    is_product = is_dense and keeps_size and _is_one(window)
+    quick, of_images = plain, None
+    if is_dense and not is_product:
+        rest = {name: value for name, value in arguments.items() if name != "dimension_numbers"}
+        numbers = arguments.get("dimension_numbers")
+        quick = _with_columns(kernel.shape, padding, numbers, rest)
+        mirrored = (*window, kernel.shape[-1], kernel.shape[-2])
+        opposite = [(f - 1 - before, f - 1 - after) for f, (before, after) in zip(window, padding, strict=True)]
+        of_images = _with_columns(mirrored, opposite, numbers, rest)
+
+    def forward(x, kernel):
+        x = materialized(x)
+        return quick(x, kernel), (x, kernel)
+
+    def backward(residuals, gradient):
+        x, kernel = residuals
+        gradient = materialized(gradient)
+        if of_images is None:
+            (of_x,) = jax.linear_transpose(lambda x: plain(x, kernel), x)(gradient)
+        else:
+            of_x = of_images(gradient, jnp.flip(kernel, range(len(window))).swapaxes(-1, -2))
+        if is_product:
+            rows = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
+            of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
+            return of_x, of_kernel.reshape(kernel.shape)
+        return of_x, _kernel_gradient(quick, x, kernel, gradient)
+
+    convolution = jax.custom_vjp(lambda x, kernel: quick(x, kernel))
+    convolution.defvjp(forward, backward)
+    return convolution(x, kernel)
+
+
+def _is_one(numbers: int | Sequence[int]) -> bool:
+    return numbers == 1 if isinstance(numbers, int) else all(n == 1 for n in numbers)
+
+
+def _columns(channels: int, features: int) -> int:
+    """How many columns of the result to compute at once, so that copying windows does not cost more than it gives."""
+    if channels <= 4:
+        return max(n for n in (1, 2, 4) if n == 1 or n * features <= 64)
+    return 2 if features <= 8 else 1
+
+
+def _with_columns(kernel_shape: Sequence[int], padding, dimension_numbers, arguments) -> Convolution:
+    """The convolution without strides and dilation, several columns at once where that is quicker."""
+    *window, channels, features = kernel_shape
+    columns = _columns(channels, features)
+    ones = (1,) * (len(window) - 1)
+
+    def convolution(x, kernel):
+        if columns == 1:
+            return lax.conv_general_dilated(
+                x, kernel, (*ones, 1), padding, dimension_numbers=dimension_numbers, **arguments
+            )
+        *before, (left, right) = padding
+        width = x.shape[-2] + left + right - window[-1] + 1
+        beyond = -width % columns
+        along_width = [(0, 0)] * (len(window) - 1)
+        shifted = [jnp.pad(kernel, (*along_width, (i, columns - 1 - i), (0, 0), (0, 0))) for i in range(columns)]
+        y = lax.conv_general_dilated(
+            x,
+            jnp.concatenate(shifted, axis=-1),
+            (*ones, columns),
+            (*before, (left, right + beyond)),
+            dimension_numbers=dimension_numbers,
+            **arguments,
+        )
+        y = y.reshape(*y.shape[:-2], -1, features)
+        return y[..., :width, :] if beyond else y
+
+    return convolution
+
+
+def _kernel_gradient(plain, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
+    parts = _parts(len(x), math.prod(gradient.shape[1:-1]))
+    total = jnp.zeros(kernel.shape, at_least_float32(kernel.dtype))
+    for part in range(parts):
+        # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
+        images, its_gradient = x[part::parts], gradient[part::parts]
+        (of_part,) = jax.linear_transpose(lambda kernel, images=images: plain(images, kernel), kernel)(its_gradient)
+        total += of_part.astype(total.dtype)
+    return total.astype(kernel.dtype)
+
+
+def _parts(images: int, pixels: int) -> int:
+    """Into how many parts of one size so many images are cut, where the result has so many pixels for each."""
+    wanted = max(1, min(MOST_PARTS, -(-images * pixels // PIXELS)))
+    return max(n for n in range(1, wanted + 1) if images % n == 0)
