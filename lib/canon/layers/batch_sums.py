@@ -11,20 +11,26 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from canon.layers import quick
+
 SLICES = 8
 """Of the batch at most, added to each other."""
+
+WIDTH = 256
+"""Of a row of the matrix at least, as long as positions can be laid side by side."""
 
 
 def sum_to_channels(*factors: jax.Array) -> jax.Array:
     """The sum of the product of the factors, over all axes but the last: each `[batch, ..., channels]`, `[channels]`
     out."""
-    if jax.default_backend() != "cpu" or not math.prod(factors[0].shape):
+    if not quick.is_on() or not math.prod(factors[0].shape):
         return math.prod(factors[1:], start=factors[0]).sum(range(factors[0].ndim - 1))
     slices = max(n for n in range(1, SLICES + 1) if len(factors[0]) % n == 0) if factors[0].ndim > 1 else 1
     # Every so-manieth example, not a run of them: each device of a mesh holds a run, and has a share in each slice.
     total = sum(math.prod(f[i::slices] for f in factors) for i in range(slices))
-    channels = total.shape[-1]
-    rows = total.reshape(-1, math.prod(total.shape[-2:]))
-    ones = jnp.ones(len(rows), rows.dtype)
-    wide = lax.dot(ones, rows, precision=lax.Precision.HIGHEST)
+    width = channels = total.shape[-1]
+    for size in total.shape[-2:0:-1]:
+        width *= size if width < WIDTH else 1
+    rows = total.reshape(-1, width)
+    wide = lax.dot(jnp.ones(len(rows), rows.dtype), rows, precision=lax.Precision.HIGHEST)
     return wide.reshape(-1, channels).sum(0)

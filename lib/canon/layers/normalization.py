@@ -9,6 +9,7 @@ from flax import linen as nn
 from jax import numpy as jnp
 
 from canon.errors import UserError
+from canon.layers import quick
 from canon.layers.batch_moments import normalize
 from canon.layers.materialized import materialized
 from canon.layers.precision import at_least_float32
@@ -48,7 +49,7 @@ class BatchNorm(nn.BatchNorm):
     def __call__(self, x: jax.Array, use_running_average: bool | None = None, **kwargs) -> jax.Array:
         average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
         is_plain = self.use_scale and self.use_bias and self.axis_name is None and self.axis == -1 and not kwargs
-        if jax.default_backend() == "cpu" and is_plain and not average:
+        if quick.is_on() and is_plain and not average:
             return self._of_batch(x)
         return self._as_flax(x, use_running_average=average, **kwargs)
 

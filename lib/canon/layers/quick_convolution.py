@@ -18,6 +18,7 @@ import jax
 from jax import lax
 from jax import numpy as jnp
 
+from canon.layers import quick
 from canon.layers.materialized import materialized
 from canon.layers.precision import at_least_float32
 
@@ -50,7 +51,7 @@ def convolve(
       arguments: the others of `lax.conv_general_dilated`, by name.
     """
     plain = functools.partial(lax.conv_general_dilated, window_strides=window_strides, padding=padding, **arguments)
-    if jax.default_backend() != "cpu":
+    if not quick.is_on():
         return plain(x, kernel)
 
     window = kernel.shape[:-2]
@@ -61,18 +62,18 @@ def convolve(
         padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding) if is_dense else ()
     keeps_size = all(before == after == 0 for before, after in padding)  # for 1×1; (1, −1) keeps it, and shifts
     is_product = is_dense and keeps_size and _is_one(window)
-    quick, of_images = plain, None
+    result, of_images = plain, None
     if is_dense and not is_product:
         rest = {name: value for name, value in arguments.items() if name != "dimension_numbers"}
         numbers = arguments.get("dimension_numbers")
-        quick = _with_columns(kernel.shape, padding, numbers, rest)
+        result = _with_columns(kernel.shape, padding, numbers, rest)
         mirrored = (*window, kernel.shape[-1], kernel.shape[-2])
         opposite = [(f - 1 - before, f - 1 - after) for f, (before, after) in zip(window, padding, strict=True)]
         of_images = _with_columns(mirrored, opposite, numbers, rest)
 
     def forward(x, kernel):
         x = materialized(x)
-        return quick(x, kernel), (x, kernel)
+        return result(x, kernel), (x, kernel)
 
     def backward(residuals, gradient):
         x, kernel = residuals
@@ -85,9 +86,9 @@ def convolve(
             rows = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
             of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
             return of_x, of_kernel.reshape(kernel.shape)
-        return of_x, _kernel_gradient(quick, x, kernel, gradient)
+        return of_x, _kernel_gradient(result, x, kernel, gradient)
 
-    convolution = jax.custom_vjp(lambda x, kernel: quick(x, kernel))
+    convolution = jax.custom_vjp(lambda x, kernel: result(x, kernel))
     convolution.defvjp(forward, backward)
     return convolution(x, kernel)
 
@@ -133,13 +134,15 @@ def _with_columns(kernel_shape: Sequence[int], padding, dimension_numbers, argum
     return convolution
 
 
-def _kernel_gradient(plain, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
+def _kernel_gradient(convolution, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
     parts = _parts(len(x), math.prod(gradient.shape[1:-1]))
     total = jnp.zeros(kernel.shape, at_least_float32(kernel.dtype))
     for part in range(parts):
         # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
         images, its_gradient = x[part::parts], gradient[part::parts]
-        (of_part,) = jax.linear_transpose(lambda kernel, images=images: plain(images, kernel), kernel)(its_gradient)
+        (of_part,) = jax.linear_transpose(lambda kernel, images=images: convolution(images, kernel), kernel)(
+            its_gradient
+        )
         total += of_part.astype(total.dtype)
     return total.astype(kernel.dtype)
 

@@ -12,6 +12,7 @@ from canon import catalog, multiply_adds, optimizers, schedules
 from canon.data.pipeline import Pipeline
 from canon.errors import UserError
 from canon.generation import decoding
+from canon.layers import quick
 from canon.training import (
     captioning_workload,
     image_workload,
@@ -85,7 +86,7 @@ class Program:
     def recorded(self) -> set[str]:
         """The names of what every step of training records, found without running one."""
         example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
-        _, metrics = jax.eval_shape(self.train_step, self.abstract_state, example)
+        _, metrics = jax.eval_shape(self._traceable_step(), self.abstract_state, example)
         del metrics[FIRST_NOT_FINITE]
         derived = self.derive({f"batch/{name}": 0.0 for name in metrics})
         return {*metrics, *(name.removeprefix("batch/") for name in derived)}
@@ -104,7 +105,13 @@ class Program:
         What `remat` computes a second time counts a second time.
         """
         example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
-        return multiply_adds.of_function(self.train_step, self.abstract_state, example)
+        with quick.off():
+            return multiply_adds.of_function(self._traceable_step(), self.abstract_state, example)
+
+    def _traceable_step(self) -> TrainStep:
+        """The step as a new function: JAX keeps the traces of a function, and traces none with compile options."""
+        step = self.train_step if self.config.parallel.step == "pmap" else self.step
+        return lambda state, batch: step(state, batch)
 
     @property
     def devices(self) -> int:

@@ -11,6 +11,7 @@ from canon import schedules
 from canon.analysis.activity import gradient_norms
 from canon.data.pipeline import Batch
 from canon.data.preprocess import Preprocess
+from canon.layers.batch_sums import sum_to_channels
 from canon.schedules import LearningRate
 from canon.training.gradient import Gradient
 from canon.training.metrics import Mean, Metrics
@@ -54,13 +55,14 @@ def make_train_step(
         batch = preprocess(batch, augment_key)
         found, objective, task_state, metrics = gradient(state.params, state.task_state, batch, model_key)
         updates, opt_state = optimizer.update(found, state.opt_state, state.params, value=objective)
+        of_gradient = _squares(found)
         metrics = metrics | {
             "learning_rate": Mean.of(schedules.rate(schedule, state.step, opt_state)),
-            "gradient_norm": Mean.of(optax.tree.norm(found)),
-            "update_norm": Mean.of(optax.tree.norm(updates)),
-            "parameter_norm": Mean.of(optax.tree.norm(state.params)),
+            "gradient_norm": Mean.of(jnp.sqrt(of_gradient.sum())),
+            "update_norm": Mean.of(jnp.sqrt(_squares(updates).sum())),
+            "parameter_norm": Mean.of(jnp.sqrt(_squares(state.params).sum())),
         }
-        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite(found, metrics["update_norm"].total))
+        metrics[FIRST_NOT_FINITE] = Mean.of(_first_not_finite(of_gradient, metrics["update_norm"].total))
         if watch_gradients:
             metrics |= {name: Mean.of(norm) for name, norm in gradient_norms(found).items()}
         params = optax.apply_updates(state.params, updates)
@@ -70,13 +72,19 @@ def make_train_step(
     return train_step
 
 
-def _first_not_finite(gradient: Any, update_norm: jax.Array) -> jax.Array:
-    """A float32, from what the norms are made of anyway.
+def _squares(tree: Any) -> jax.Array:
+    """The sum of the squares of each leaf, in one float32 array."""
+    return jnp.stack(
+        [sum_to_channels(x, x).sum().astype(jnp.float32) for x in map(jnp.atleast_1d, jax.tree.leaves(tree))]
+    )
+
+
+def _first_not_finite(squares: jax.Array, update_norm: jax.Array) -> jax.Array:
+    """A float32, from the squares that the norm of the gradient is made of anyway.
 
     The square of a number can overflow that is finite itself. So a sum of squares that is infinite tells nothing, as
     long as what clipping makes of the gradient is finite; one that is no number tells that the gradient is none.
     """
-    squares = jnp.stack([jnp.sum(jnp.square(leaf)) for leaf in jax.tree.leaves(gradient)]).astype(jnp.float32)
     finite = jnp.isfinite(squares)
     first = jnp.where(finite.all(), len(squares), finite.argmin()).astype(jnp.float32)
     return jnp.where(jnp.isnan(squares).any() | ~jnp.isfinite(update_norm), first, -1.0)
