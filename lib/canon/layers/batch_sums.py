@@ -16,6 +16,9 @@ from canon.layers import quick
 SLICES = 8
 """Of the batch at most, added to each other."""
 
+ELEMENTS = 2**17
+"""In a slice at least: fewer are not worth the code."""
+
 WIDTH = 256
 """Of a row of the matrix at least, as long as positions can be laid side by side."""
 
@@ -23,9 +26,10 @@ WIDTH = 256
 def sum_to_channels(*factors: jax.Array) -> jax.Array:
     """The sum of the product of the factors, over all axes but the last: each `[batch, ..., channels]`, `[channels]`
     out."""
-    if not quick.is_on() or not math.prod(factors[0].shape):
+    if not quick.is_on() or factors[0].ndim == 1:
         return math.prod(factors[1:], start=factors[0]).sum(range(factors[0].ndim - 1))
-    slices = max(n for n in range(1, SLICES + 1) if len(factors[0]) % n == 0) if factors[0].ndim > 1 else 1
+    examples, size = len(factors[0]), math.prod(factors[0].shape)
+    slices = max(n for n in range(1, SLICES + 1) if n == 1 or (examples % n == 0 and size >= n * ELEMENTS))
     # Every so-manieth example, not a run of them: each device of a mesh holds a run, and has a share in each slice.
     total = sum(math.prod(f[i::slices] for f in factors) for i in range(slices))
     width = channels = total.shape[-1]

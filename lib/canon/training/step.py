@@ -11,7 +11,7 @@ from canon import schedules
 from canon.analysis.activity import gradient_norms
 from canon.data.pipeline import Batch
 from canon.data.preprocess import Preprocess
-from canon.layers.batch_sums import sum_to_channels
+from canon.layers.batch_sums import ELEMENTS, sum_to_channels
 from canon.schedules import LearningRate
 from canon.training.gradient import Gradient
 from canon.training.metrics import Mean, Metrics
@@ -74,9 +74,12 @@ def make_train_step(
 
 def _squares(tree: Any) -> jax.Array:
     """The sum of the squares of each leaf, in one float32 array."""
-    return jnp.stack(
-        [sum_to_channels(x, x).sum().astype(jnp.float32) for x in map(jnp.atleast_1d, jax.tree.leaves(tree))]
-    )
+
+    def of(leaf: jax.Array) -> jax.Array:
+        is_large = leaf.size >= ELEMENTS  # of the others there are many, and each of its own form costs compiling
+        return (sum_to_channels(leaf, leaf) if is_large else jnp.square(leaf)).sum()
+
+    return jnp.stack([of(leaf) for leaf in jax.tree.leaves(tree)]).astype(jnp.float32)
 
 
 def _first_not_finite(squares: jax.Array, update_norm: jax.Array) -> jax.Array:
