@@ -410,12 +410,12 @@ def se_resnet50(num_classes: int = 1000) -> nn.Module:
     return _imagenet_resnet(Bottleneck, (3, 4, 6, 3), num_classes, shortcut="B", se=True)
 
 
-def cifar_resnet(depth: int, num_classes: int = 10, shortcut: str = "A") -> nn.Module:
-    """He et al. (2015), sect. 4.2, depth 6n + 2, on [batch, 3, 32, 32]; for `shortcut` see `resnet`."""
+def cifar_resnet(depth: int, num_classes: int = 10, shortcut: str = "A", channels: int = 3) -> nn.Module:
+    """He et al. (2015), sect. 4.2, depth 6n + 2, on [batch, channels, 32, 32]; for `shortcut` see `resnet`."""
     blocks, rest = divmod(depth - 2, 6)
     if rest or blocks < 1:
         raise ValueError(f"depth is 6n + 2 (20, 32, 44, 56, 110), not {depth}")
-    stem = nn.Conv2d(3, 16, 3, padding=1, bias=False)
+    stem = nn.Conv2d(channels, 16, 3, padding=1, bias=False)
     return _he_normal(ResNet(stem, nn.Identity(), BasicBlock, (blocks,) * 3, num_classes, shortcut=shortcut))
 
 

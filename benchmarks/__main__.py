@@ -1,0 +1,163 @@
+"""The same work here and in PyTorch, side by side: one command, one table of ratios.
+
+    python -m benchmarks [WORK ...] [--rounds=5] [--seconds=5] [--threads=N] [--pytorch=PYTHON] [--name=NAME]
+
+The two sides take turns, each time in a fresh process and on the same number of cores: in every round canon first,
+then PyTorch, and the next round the other way round. A ratio is that of two neighbours; what is printed is the
+geometric mean of the rounds' ratios with its 95% interval (Student's t of their logarithms), and medians of the
+seconds. Compiling, which is in the first step, is timed apart. The table also goes to benchmarks/results/NAME.json.
+
+`benchmarks.work` says what each work is, `benchmarks.canon_side` and `benchmarks.pytorch_side` how each side does it.
+`study` and the start-ups are whole processes, start to end; `startup_cold` and `study` find nothing compiled before,
+`startup_warm` finds what a start-up before it has compiled. A round of everything takes 15 minutes on two cores.
+
+PyTorch comes with the extra `torch`, pip install -e '.[torch]'; where it is installed beside another Python, name that
+one with `--pytorch`.
+"""
+
+import argparse
+import importlib.metadata
+import json
+import math
+import os
+import platform
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from scipy import stats
+
+from benchmarks import work
+
+ROOT = Path(__file__).resolve().parents[1]
+MOST_SECONDS = 3600
+COLUMNS = (
+    f"{'':14}{'canon':>10}{'PyTorch':>10}{'ratio':>8}   {'95% interval':16}{'compiling':>10}{'floor':>10}{'memory':>16}"
+)
+
+
+def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: str) -> dict[str, float]:
+    """One process of one side: what it found, or the seconds of all of it."""
+    environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
+    environment |= {"JAX_COMPILATION_CACHE_DIR": cache} if name in ("startup_cold", "startup_warm", "study") else {}
+    command = [python, "-m", f"benchmarks.{side}_side", name, str(options.seconds), str(options.threads)]
+    began = time.perf_counter()
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
+    seconds = time.perf_counter() - began
+    if done.returncode:
+        last = (done.stderr.strip().splitlines() or ["no message"])[-1]
+        raise SystemExit(f"benchmarks: {side} could not run {name}: {last}")
+    return {"seconds": seconds} | json.loads(done.stdout.splitlines()[-1])
+
+
+def measure(name: str, options: argparse.Namespace) -> dict:
+    """A row of the table: `rounds` turns of each side."""
+    found: dict[str, list[dict]] = {"canon": [], "pytorch": []}
+    pythons = {"canon": sys.executable, "pytorch": options.pytorch}
+    with tempfile.TemporaryDirectory() as scratch:
+        if name == "startup_warm":
+            for side, python in pythons.items():
+                turn(python, side, name, options, scratch)
+        for number in range(options.rounds):
+            cache = scratch if name == "startup_warm" else f"{scratch}/{number}"
+            for side in sorted(found, reverse=number % 2 == 1):
+                found[side].append(turn(pythons[side], side, name, options, cache))
+    ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
+    row = {"name": name, "rounds": options.rounds}
+    for side, turns in found.items():
+        row[f"{side}_seconds"] = statistics.median(t["seconds"] for t in turns)
+        row[f"{side}_peak_bytes"] = max(t["peak_bytes"] for t in turns)
+        if "first_seconds" in turns[0]:
+            row[f"{side}_first_seconds"] = statistics.median(t["first_seconds"] for t in turns)
+    row["ratio"], row["ratio_interval"] = interval(ratios)
+    ours = found["canon"]
+    if "multiply_adds" in ours[0]:
+        row["multiply_adds"] = ours[0]["multiply_adds"]
+        row["floor_seconds"] = row["multiply_adds"] / max(t["multiply_adds_per_second"] for t in ours)
+    return row
+
+
+def interval(ratios: list[float]) -> tuple[float, list[float] | None]:
+    """The geometric mean, and its 95% interval by Student's t of the logarithms; None for one ratio alone."""
+    logs = [math.log(ratio) for ratio in ratios]
+    middle = statistics.fmean(logs)
+    if len(logs) < 2:
+        return math.exp(middle), None
+    margin = stats.t.ppf(0.975, len(logs) - 1) * stats.sem(logs)
+    return math.exp(middle), [math.exp(middle - margin), math.exp(middle + margin)]
+
+
+def line(row: dict) -> str:
+    """A row as it is printed."""
+    low_high = "{:.2f} to {:.2f}".format(*row["ratio_interval"]) if row["ratio_interval"] else "one round"
+    memory = "{:.2f}, {:.2f} GB".format(*(row[f"{side}_peak_bytes"] / 1e9 for side in ("canon", "pytorch")))
+    return (
+        f"{row['name']:14}{readable(row['canon_seconds']):>10}{readable(row['pytorch_seconds']):>10}"
+        f"{row['ratio']:8.2f}   {low_high:16}{readable(row.get('canon_first_seconds')):>10}"
+        f"{readable(row.get('floor_seconds')):>10}{memory:>16}"
+    )
+
+
+def readable(seconds: float | None) -> str:
+    """Seconds, or milliseconds where they are few."""
+    if seconds is None:
+        return ""
+    return f"{seconds:.1f} s" if seconds >= 1 else f"{1e3 * seconds:.1f} ms"
+
+
+def hardware() -> str:
+    """The processor's name and how many cores of it there are."""
+    names = [text.partition(":")[2].strip() for text in _processor() if text.startswith("model name")]
+    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+
+
+def _processor() -> list[str]:
+    return Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+
+
+def versions(pytorch: str) -> dict[str, str]:
+    """Of Python and of the libraries that compute."""
+    asked = subprocess.run([pytorch, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
+    if asked.returncode:
+        raise SystemExit(f"benchmarks: {pytorch} has no PyTorch; see `--pytorch` and the extra `torch`")
+    found = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")}
+    return {"python": platform.python_version(), **found, "torch": asked.stdout.strip()}
+
+
+def main() -> int:
+    """Prints the table, and writes it."""
+    parser = argparse.ArgumentParser(
+        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(work.ALL)} (default: all)")
+    parser.add_argument("--rounds", type=int, default=5, help="how often the two sides take turns")
+    parser.add_argument("--seconds", type=float, default=5.0, help="of steps in each turn")
+    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores for each side")
+    parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="the Python that has PyTorch")
+    parser.add_argument("--name", default="", help="of the file in benchmarks/results (default: after jax's version)")
+    options = parser.parse_args()
+    if wrong := [name for name in options.works if name not in work.ALL]:
+        parser.error(f"no work is called {wrong[0]!r} (there are: {', '.join(work.ALL)})")
+    if options.rounds < 1 or not options.seconds > 0 or not 1 <= options.threads <= len(os.sched_getaffinity(0)):
+        parser.error("there must be a round at least, some seconds, and as many cores as --threads says")
+    table = {
+        "hardware": f"{hardware()}, {options.threads} threads each side",
+        "date": time.strftime("%Y-%m-%d"),
+        "versions": versions(options.pytorch),
+        "rows": [],
+    }
+    path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + table['versions']['jax']}.json"
+    path.parent.mkdir(exist_ok=True)
+    print(f"{table['hardware']}; jax {table['versions']['jax']}, PyTorch {table['versions']['torch']}\n{COLUMNS}")
+    for name in options.works or work.ALL:
+        table["rows"].append(measure(name, options))
+        print(line(table["rows"][-1]), flush=True)
+        path.write_text(json.dumps(table, indent=1) + "\n")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
