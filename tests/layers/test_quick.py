@@ -1,0 +1,73 @@
+"""Whole networks: the forms that a CPU is quick at against those that papers write."""
+
+import jax
+import numpy as np
+import pytest
+from jax import numpy as jnp
+
+from canon import models
+from canon.compile_options import compile_options
+from canon.layers import quick
+from canon.layers.materialized import materialized
+
+NETWORKS = {
+    "cifar_resnet": ({"name": "cifar_resnet", "depth": 8}, (16, 16, 3)),
+    "lenet5_modern": ({"name": "lenet5_modern"}, (28, 28, 1)),
+    "alexnet_fig1": ({"name": "alexnet_fig1"}, (32, 32, 3)),
+    "mlp": ({"name": "mlp", "hidden": (20,)}, (8, 8, 1)),
+}
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_a_network_gives_the_same_logits_statistics_and_gradients_either_way(network, random):
+    arguments, shape = NETWORKS[network]
+    model = models.create(**arguments)
+    images = random.normal(size=(8, *shape)).astype(np.float32)
+
+    def outcome():
+        variables = model.init(jax.random.key(0), images)
+        params, rest = variables["params"], {k: v for k, v in variables.items() if k != "params"}
+
+        def loss(params):
+            logits, new = model.apply({"params": params, **rest}, images, train=True, mutable=list(rest))
+            return jnp.square(logits).sum(), (logits, new)
+
+        return jax.jit(jax.value_and_grad(loss, has_aux=True), compiler_options=compile_options("cpu"))(params)
+
+    ours = outcome()
+    with quick.off():
+        theirs = outcome()
+
+    def same(a, b):
+        np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1, float(jnp.abs(b).max())))
+
+    jax.tree.map(same, ours, theirs)
+
+
+def test_it_is_off_elsewhere_than_on_a_cpu(monkeypatch):
+    assert quick.is_on()
+    with quick.off():
+        assert not quick.is_on()
+    monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
+    assert not quick.is_on()
+    assert not jax.make_jaxpr(materialized)(1.0).eqns
+
+
+def test_what_is_materialized_is_computed_once_in_a_compiled_program():
+    def function(x):
+        y = materialized(jnp.sin(x) * 2 + 1)
+        return y[::2] * 3, y.T
+
+    def barriers(**options):
+        return jax.jit(function, **options).lower(jnp.ones((8, 8))).compile().as_text().count(" opt-barrier(")
+
+    assert barriers(compiler_options=compile_options("cpu")) == 1
+    assert barriers() == 0  # why a program needs the options
+
+
+def test_an_accelerator_is_told_nothing_but_what_a_user_asks():
+    assert compile_options("gpu") == compile_options("tpu") == {}
+    assert set(compile_options("gpu", deterministic=True)) == {
+        "xla_gpu_deterministic_ops",
+        "xla_gpu_exclude_nondeterministic_ops",
+    }

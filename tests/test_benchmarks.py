@@ -1,0 +1,67 @@
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def test_the_interval_of_ratios_is_that_of_their_logarithms():
+    from benchmarks.__main__ import interval
+
+    middle, (low, high) = interval([0.5, 2.0])
+    assert middle == pytest.approx(1)
+    assert low * high == pytest.approx(1)
+    assert low < 0.5
+    assert interval([0.7]) == (pytest.approx(0.7), None)
+
+
+@pytest.mark.parametrize("side", ["canon", "pytorch"])
+def test_both_sides_know_every_work(side, request):
+    from benchmarks import work
+
+    if side == "pytorch":
+        pytest.importorskip("torch", reason="PyTorch is the other side: pip install -e '.[torch]'")
+    module = __import__(f"benchmarks.{side}_side", fromlist=["SIDES"])
+    assert {*module.SIDES, *module.WHOLE} == set(work.ALL)
+
+
+def test_pytorchs_side_uses_nothing_of_canon():
+    text = "".join((ROOT / "benchmarks" / name).read_text() for name in ("pytorch_side.py", "torch_networks.py"))
+    assert "import canon" not in text
+    assert "from canon" not in text
+
+
+def test_both_sides_have_the_same_number_of_parameters():
+    pytest.importorskip("torch", reason="PyTorch is the other side: pip install -e '.[torch]'")
+    import jax
+    from benchmarks import canon_side, pytorch_side, work
+
+    from canon import models
+
+    for name, network in canon_side.NETWORKS.items():
+        images = work.IMAGES[name]
+        shape = jax.ShapeDtypeStruct((1, *images.shape), np.float32)
+        model = models.create(**network, num_classes=images.classes)
+        params = jax.eval_shape(model.init, jax.random.key(0), shape)["params"]
+        ours = sum(leaf.size for leaf in jax.tree.leaves(params))
+        assert ours == sum(p.numel() for p in pytorch_side.NETWORKS[name]().parameters()), name
+
+
+def test_a_side_measures_a_step_in_its_own_process():
+    command = [sys.executable, "-m", "benchmarks.canon_side", "mlp", "0.01", "1"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    found = json.loads(done.stdout.splitlines()[-1])
+    assert found["multiply_adds"] == 128 * (3 * (784 * 800 + 800 * 800 + 800 * 10) - 784 * 800)
+    assert 0 < found["seconds"] < found["first_seconds"]
+    assert found["peak_bytes"] > 0
+
+
+def test_an_unknown_work_is_refused_in_one_line():
+    command = [sys.executable, "-m", "benchmarks", "lenet6"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert "no work is called 'lenet6'" in done.stderr.splitlines()[-1]
