@@ -16,6 +16,7 @@ from jax.ad_checkpoint import checkpoint_name
 from jax.extend.core import ClosedJaxpr, Jaxpr, Literal
 
 from canon.errors import UserError
+from canon.layers import quick
 from canon.multiply_adds import jaxprs
 
 _MARK = "canon-layer"
@@ -108,7 +109,7 @@ def trace(model: nn.Module, input_shape: tuple[int, ...]) -> Trace:
     try:
         # One pass that makes the parameters as it goes: a pass that is given them checks each against its initializer,
         # which takes as long again.
-        with nn.intercept_methods(recorder):
+        with quick.off(), nn.intercept_methods(recorder):
             jaxpr, (_, variables) = jax.make_jaxpr(model.init_with_output, return_shape=True)(key, images)
     except UserError:
         raise
