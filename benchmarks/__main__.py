@@ -39,10 +39,17 @@ COLUMNS = (
 )
 
 
+def take_cores(threads: int) -> None:
+    """Confines this process, and those that it starts, to so many cores."""
+    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+
+
 def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: str) -> dict[str, float]:
     """One process of one side: what it found, or the seconds of all of it."""
     environment = os.environ | {"PYTHONPATH": str(ROOT), "JAX_PLATFORMS": "cpu"}
-    environment |= {"JAX_COMPILATION_CACHE_DIR": cache} if name in ("startup_cold", "startup_warm", "study") else {}
+    environment.pop("JAX_COMPILATION_CACHE_DIR", None)
+    if name in ("startup_cold", "startup_warm", "study"):
+        environment["JAX_COMPILATION_CACHE_DIR"] = cache
     command = [python, "-m", f"benchmarks.{side}_side", name, str(options.seconds), str(options.threads)]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
@@ -149,6 +156,7 @@ def main() -> int:
         "versions": versions(options.pytorch),
         "rows": [],
     }
+    take_cores(options.threads)
     path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + table['versions']['jax']}.json"
     path.parent.mkdir(exist_ok=True)
     print(f"{table['hardware']}; jax {table['versions']['jax']}, PyTorch {table['versions']['torch']}\n{COLUMNS}")

@@ -1,8 +1,8 @@
 """The works in PyTorch, as a competent user of PyTorch writes them for a CPU, and with nothing of canon.
 
 Convolutional networks in `channels_last`, which is the quicker layout; `nn.LSTM` over whole chunks; PyTorch's own
-optimizers; `zero_grad(set_to_none=True)`; `inference_mode` where nothing is learned; as many threads as cores. Eager,
-as most users run it: `torch.compile` needs a C++ compiler, and minutes.
+fused optimizers; `zero_grad(set_to_none=True)`; `inference_mode` where nothing is learned; as many threads as cores.
+Eager, as most users run it: `torch.compile` needs a C++ compiler, and minutes. The C library is left as it is.
 """
 
 import numpy as np
@@ -36,7 +36,7 @@ def image_step(name: str) -> side.Run:
     x = torch.randn(images.batch, channels, height, width).to(memory_format=torch.channels_last)
     y = torch.randint(images.classes, (images.batch,))
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=work.LEARNING_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY
+        model.parameters(), lr=work.LEARNING_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY, fused=True
     )
 
     def run(steps: int) -> None:
@@ -64,7 +64,7 @@ class CharRNN(nn.Module):
 def text_step(units: int) -> side.Run:
     """A training step of a character model, which goes on from the carry of the step before."""
     model = CharRNN(units)
-    optimizer = torch.optim.Adam(model.parameters(), lr=work.TEXT_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=work.TEXT_RATE, fused=True)
     tokens = torch.randint(work.SYMBOLS, (work.ROWS, work.CHUNK + 1))
     x, y = tokens[:, :-1], tokens[:, 1:]
     carry = None
@@ -103,7 +103,7 @@ def seq2seq_step() -> side.Run:
     """A training step of sequence to sequence."""
     pairs = work.PAIRS
     model = Seq2Seq(pairs)
-    optimizer = torch.optim.Adam(model.parameters(), lr=work.TEXT_RATE)
+    optimizer = torch.optim.Adam(model.parameters(), lr=work.TEXT_RATE, fused=True)
     source = torch.randint(pairs.source_words, (pairs.batch, pairs.source_length))
     lengths = torch.full((pairs.batch,), pairs.source_length)
     target = torch.randint(pairs.target_words, (pairs.batch, pairs.target_length + 1))
@@ -169,7 +169,7 @@ def train(depth: int, shortcut: str, splits: dict, seed: int) -> float:
     torch.manual_seed(seed)
     model = torch_networks.cifar_resnet(depth, shortcut=shortcut, channels=1).to(memory_format=torch.channels_last)
     optimizer = torch.optim.SGD(
-        model.parameters(), lr=STUDY_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY
+        model.parameters(), lr=STUDY_RATE, momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY, fused=True
     )
     schedule = torch.optim.lr_scheduler.MultiStepLR(optimizer, [STUDY_STEPS // 2, STUDY_STEPS * 3 // 4])
     x, y = splits["train"]

@@ -1,10 +1,6 @@
-"""What a side does in its own process: it takes a share of the cores, runs the work, and prints one line of JSON.
-
-No library is imported here that starts threads: the share has to be taken before.
-"""
+"""What a side does in its own process: it runs the work, and prints one line of JSON."""
 
 import json
-import os
 import resource
 import statistics
 import sys
@@ -13,11 +9,6 @@ from collections.abc import Callable, Mapping
 
 Run = Callable[[int], None]
 """Takes so many steps, and waits for the last."""
-
-
-def take_cores(threads: int) -> None:
-    """Confines this process, and the threads that its libraries start, to so many cores."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def measure(run: Run, seconds: float, turns: int = 5) -> dict[str, float]:
@@ -42,13 +33,15 @@ def main(sides: Mapping[str, Callable[[], Run]], whole: Mapping[str, Callable[[]
       prepare: called first, with the number of threads.
     """
     name, seconds, threads = sys.argv[1], float(sys.argv[2]), int(sys.argv[3])
-    take_cores(threads)
     prepare(threads)
     if name in whole:
         found = {}
         whole[name]()
     else:
         run = sides[name]()
-        found = {} if run is None else {**measure(run, seconds), **getattr(run, "notes", {})}
-    found["peak_bytes"] = 1024 * resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+        found = measure(run, seconds)
+    of_all = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    found["peak_bytes"] = 1024 * max(of_all)
+    if name not in whole and hasattr(run, "notes"):
+        found |= run.notes()
     print(json.dumps(found))

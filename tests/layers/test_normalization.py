@@ -4,6 +4,7 @@ import pytest
 from jax import numpy as jnp
 
 from canon.errors import UserError
+from canon.layers import quick
 from canon.layers.normalization import BatchNorm, LocalResponseNorm
 
 SIZES = [1, 3, 5, 9, 11]  # odd, and both smaller and larger than the 6 channels
@@ -107,3 +108,24 @@ def test_statistics_keep_their_dtype_whatever_the_input_has(random):
 def test_a_response_normalisation_over_an_even_number_of_channels_is_refused():
     with pytest.raises(UserError, match="must be odd, not 4"):
         LocalResponseNorm(size=4).apply({}, jnp.ones((1, 8)))
+
+
+@pytest.mark.parametrize("use_running_average", [True, False])
+def test_whether_it_trains_may_be_said_when_it_is_made_on_any_backend(use_running_average, random):
+    x = random.normal(size=(8, 3)).astype(np.float32)
+    norm = BatchNorm(use_running_average=use_running_average)
+    variables = norm.init(jax.random.key(0), x)
+    ours = norm.apply(variables, x, mutable=["batch_stats"])
+    with quick.off():
+        jax.tree.map(
+            lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-5),
+            ours,
+            norm.apply(variables, x, mutable=["batch_stats"]),
+        )
+
+
+def test_a_variance_that_is_not_to_be_the_fast_one_is_not(random):
+    x = 3000 + random.normal(size=(64, 2)).astype(np.float32)
+    norm = BatchNorm(use_running_average=False, use_fast_variance=False)
+    y, _ = norm.apply(norm.init(jax.random.key(0), x), x, mutable=["batch_stats"])
+    np.testing.assert_allclose(y.std(0), 1, rtol=1e-2)

@@ -19,6 +19,8 @@ CONVOLUTIONS = {
     "four columns at once, but the last": ((2, 9, 11, 3), (3, 2, 3, 16), {"padding": ((1, 0), (2, 1))}),
     "two columns at once": ((2, 9, 11, 5), (3, 3, 5, 7), {"padding": "VALID"}),
     "one column at once": ((2, 9, 11, 5), (3, 3, 5, 9), {"padding": "VALID"}),
+    "no images": ((0, 9, 12, 1), (3, 3, 1, 4), {"padding": "SAME"}),
+    "arguments that Flax does not give": ((2, 8, 8, 1), (3, 3, 1, 4), {"batch_group_count": 2}),
     "a negative padding": ((2, 9, 11, 3), (3, 3, 3, 9), {"padding": ((-1, 0), (1, -2))}),
     "fewer columns than at once": ((2, 6, 5, 1), (3, 5, 1, 4), {"padding": "VALID"}),
     "in time": ((3, 20, 2), (4, 2, 3), {"window_strides": (1,), "dimension_numbers": ("NWC", "WIO", "NWC")}),

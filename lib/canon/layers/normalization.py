@@ -48,10 +48,11 @@ class BatchNorm(nn.BatchNorm):
     @nn.compact
     def __call__(self, x: jax.Array, use_running_average: bool | None = None, **kwargs) -> jax.Array:
         average = nn.merge_param("use_running_average", self.use_running_average, use_running_average)
-        is_plain = self.use_scale and self.use_bias and self.axis_name is None and self.axis == -1 and not kwargs
+        is_plain = self.use_scale and self.use_bias and self.use_fast_variance and not kwargs
+        is_plain = is_plain and self.axis_name is None and self.axis == -1 and self.dtype is None
         if quick.is_on() and is_plain and not average:
             return self._of_batch(x)
-        return self._as_flax(x, use_running_average=average, **kwargs)
+        return self._as_flax(x, use_running_average=use_running_average, **kwargs)
 
     def _of_batch(self, x: jax.Array) -> jax.Array:
         """As Flax has it, with the quicker arithmetic of `canon.layers.batch_moments`."""

@@ -15,6 +15,7 @@ import math
 from collections.abc import Callable, Sequence
 
 import jax
+import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
@@ -26,6 +27,8 @@ PIXELS = 16384
 """Of the result, in one part of the batch, as long as there are at most `MOST_PARTS`."""
 
 MOST_PARTS = 16
+
+_UNDERSTOOD = {"lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count", "precision"}
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
 """Of `x` and `kernel`, see `convolve`."""
@@ -40,8 +43,9 @@ def convolve(
 ) -> jax.Array:
     """`lax.conv_general_dilated`, channels last, with the same arguments.
 
-    On a CPU it and its gradients are computed as this file's docstring says; forward-mode differentiation (`jax.jvp`)
-    then stops at it, though not at its gradient, so that Hessian-vector products go forward over reverse.
+    On a CPU, unless there are arguments that Flax's `Conv` never gives, it and its gradients are computed as the
+    docstring of this file says. Forward-mode differentiation (`jax.jvp`) then stops at it, though not at its gradient:
+    Hessian-vector products go forward over reverse.
 
     Args:
       x: `[batch, *spatial, channels]`.
@@ -51,7 +55,7 @@ def convolve(
       arguments: the others of `lax.conv_general_dilated`, by name.
     """
     plain = functools.partial(lax.conv_general_dilated, window_strides=window_strides, padding=padding, **arguments)
-    if not quick.is_on():
+    if not quick.is_on() or set(arguments) - _UNDERSTOOD:
         return plain(x, kernel)
 
     window = kernel.shape[:-2]
@@ -94,7 +98,7 @@ def convolve(
 
 
 def _is_one(numbers: int | Sequence[int]) -> bool:
-    return numbers == 1 if isinstance(numbers, int) else all(n == 1 for n in numbers)
+    return numbers == 1 if isinstance(numbers, int | np.integer) else all(n == 1 for n in numbers)
 
 
 def _columns(channels: int, features: int) -> int:
@@ -128,7 +132,7 @@ def _with_columns(kernel_shape: Sequence[int], padding, dimension_numbers, argum
             dimension_numbers=dimension_numbers,
             **arguments,
         )
-        y = y.reshape(*y.shape[:-2], -1, features)
+        y = y.reshape(*y.shape[:-2], y.shape[-2] * columns, features)
         return y[..., :width, :] if beyond else y
 
     return convolution

@@ -10,7 +10,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from canon.errors import UserError
-from canon.training import loop
+from canon.training import loop, parallel
 from canon.training.checkpoint import Checkpoints
 from canon.training.program import build
 
@@ -44,7 +44,8 @@ def operation(config: ConfigDict, seed: int, directory: Path, step: int) -> str:
     for number in range(int(state.step), step - 1):
         state, _ = program.train_step(state, program.pipelines["train"].batch(seed, number))
     batch = program.pipelines["train"].batch(seed, step - 1)
-    _, metrics = jax.jit(program.step)(state, batch)
+    again = parallel.jit(program.step, program.mesh, batch, deterministic=config.parallel.deterministic)
+    _, metrics = again(state, batch)
     if all(np.isfinite(mean.total).all() for mean in jax.device_get(list(metrics.values()))):
         return "this time all that the step gives is finite"
     for look in (jax.debug_nans, jax.debug_infs):

@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from canon import catalog, multiply_adds, optimizers, schedules
-from canon.data.pipeline import Pipeline
+from canon.data.pipeline import Batch, Pipeline
 from canon.errors import UserError
 from canon.generation import decoding
 from canon.layers import quick
@@ -110,8 +110,13 @@ class Program:
 
     def _traceable_step(self) -> TrainStep:
         """The step as a new function: JAX keeps the traces of a function, and traces none with compile options."""
-        step = self.train_step if self.config.parallel.step == "pmap" else self.step
-        return lambda state, batch: step(state, batch)
+
+        def step(state: TrainState, batch: Batch):
+            return self.step(state, batch)
+
+        if self.config.parallel.step != "pmap":
+            return step
+        return parallel.pmap(step, self.mesh, self.pipelines["train"].batch(seed=0, step=0))
 
     @property
     def devices(self) -> int:

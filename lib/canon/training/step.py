@@ -73,13 +73,13 @@ def make_train_step(
 
 
 def _squares(tree: Any) -> jax.Array:
-    """The sum of the squares of each leaf, in one float32 array."""
+    """The sum of the squares of each leaf, in one array."""
 
     def of(leaf: jax.Array) -> jax.Array:
         is_large = leaf.size >= ELEMENTS  # of the others there are many, and each of its own form costs compiling
         return (sum_to_channels(leaf, leaf) if is_large else jnp.square(leaf)).sum()
 
-    return jnp.stack([of(leaf) for leaf in jax.tree.leaves(tree)]).astype(jnp.float32)
+    return jnp.stack(jax.tree.leaves(jax.tree.map(of, tree)))
 
 
 def _first_not_finite(squares: jax.Array, update_norm: jax.Array) -> jax.Array:
