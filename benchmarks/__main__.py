@@ -9,7 +9,7 @@ seconds. Compiling, which is in the first step, is timed apart. The table also g
 
 `benchmarks.work` says what each work is, `benchmarks.canon_side` and `benchmarks.pytorch_side` how each side does it.
 `study` and the start-ups are whole processes, start to end; `startup_cold` and `study` find nothing compiled before,
-`startup_warm` finds what a start-up before it has compiled. A round of everything takes 15 minutes on two cores.
+`startup_warm` finds what a start-up before it has compiled. A round of everything takes half an hour on two cores.
 
 PyTorch comes with the extra `torch`, pip install -e '.[torch]'; where it is installed beside another Python, name that
 one with `--pytorch`.
