@@ -1,8 +1,8 @@
 """What XLA is told when a program is compiled, by the platform that it is for."""
 
 _QUICK_ON_CPU = {
-    # Convolutions by Eigen, as they were before jax 0.10: with YNNPACK, which is now the default, the gradient of a
-    # 3×3 kernel takes three to seven times as long. Products of matrices stay with YNNPACK.
+    # Convolutions by Eigen: with YNNPACK, the default of jax 0.10 and 0.12, the gradient of a 3×3 kernel takes two to
+    # six times as long. Products of matrices stay with YNNPACK.
     "xla_cpu_experimental_ynn_fusion_type": "LIBRARY_FUSION_TYPE_INDIVIDUAL_DOT",
     # The pass that drops `lax.optimization_barrier` before operations are fused: see `canon.layers.materialized`.
     "xla_disable_hlo_passes": "cse_barrier_expander",
