@@ -5,7 +5,8 @@
 The two sides take turns, each time in a fresh process and on the same number of cores: in every round canon first,
 then PyTorch, and the next round the other way round. A ratio is that of two neighbours; what is printed is the
 geometric mean of the rounds' ratios with its 95% interval (Student's t of their logarithms), and medians of the
-seconds. Compiling, which is in the first step, is timed apart. The table also goes to benchmarks/results/NAME.json.
+seconds. Compiling, which is in the first step, is timed apart. The table also goes to benchmarks/results/NAME.json;
+rows that are there already, of the same machine and versions, stay unless they are measured again.
 
 `benchmarks.work` says what each work is, `benchmarks.canon_side` and `benchmarks.pytorch_side` how each side does it.
 `study` and the start-ups are whole processes, start to end; `startup_cold` and `study` find nothing compiled before,
@@ -21,6 +22,7 @@ import json
 import math
 import os
 import platform
+import re
 import statistics
 import subprocess
 import sys
@@ -39,9 +41,15 @@ COLUMNS = (
 )
 
 
+def cores() -> int:
+    """How many this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def take_cores(threads: int) -> None:
     """Confines this process, and those that it starts, to so many cores."""
-    os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
+    if threads < cores():
+        os.sched_setaffinity(0, sorted(os.sched_getaffinity(0))[:threads])
 
 
 def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: str) -> dict[str, float]:
@@ -73,7 +81,7 @@ def measure(name: str, options: argparse.Namespace) -> dict:
             for side in sorted(found, reverse=number % 2 == 1):
                 found[side].append(turn(pythons[side], side, name, options, cache))
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
-    row = {"name": name, "rounds": options.rounds}
+    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds, "turn_seconds": options.seconds}
     for side, turns in found.items():
         row[f"{side}_seconds"] = statistics.median(t["seconds"] for t in turns)
         row[f"{side}_peak_bytes"] = max(t["peak_bytes"] for t in turns)
@@ -118,7 +126,7 @@ def readable(seconds: float | None) -> str:
 def hardware() -> str:
     """The processor's name and how many cores of it there are."""
     names = [text.partition(":")[2].strip() for text in _processor() if text.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {len(os.sched_getaffinity(0))} cores"
+    return f"{names[0] if names else platform.machine()}, {cores()} cores"
 
 
 def _processor() -> list[str]:
@@ -126,10 +134,12 @@ def _processor() -> list[str]:
 
 
 def versions(pytorch: str) -> dict[str, str]:
-    """Of Python and of the libraries that compute."""
-    asked = subprocess.run([pytorch, "-c", "import torch; print(torch.__version__)"], capture_output=True, text=True)
-    if asked.returncode:
-        raise SystemExit(f"benchmarks: {pytorch} has no PyTorch; see `--pytorch` and the extra `torch`")
+    """Of Python and of the libraries that compute. Raises `ValueError` where `pytorch` has no PyTorch."""
+    command = [pytorch, "-c", "import torch; print(torch.__version__)"]
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, check=True)
+    except (OSError, subprocess.CalledProcessError):
+        raise ValueError(f"{pytorch} has no PyTorch: pip install -e '.[torch]', or name one with --pytorch") from None
     found = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     return {"python": platform.python_version(), **found, "torch": asked.stdout.strip()}
 
@@ -142,27 +152,34 @@ def main() -> int:
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(work.ALL)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two sides take turns")
     parser.add_argument("--seconds", type=float, default=5.0, help="of steps in each turn")
-    parser.add_argument("--threads", type=int, default=len(os.sched_getaffinity(0)), help="cores for each side")
+    parser.add_argument("--threads", type=int, default=cores(), help="cores for each side")
     parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="the Python that has PyTorch")
     parser.add_argument("--name", default="", help="of the file in benchmarks/results (default: after jax's version)")
     options = parser.parse_args()
     if wrong := [name for name in options.works if name not in work.ALL]:
         parser.error(f"no work is called {wrong[0]!r} (there are: {', '.join(work.ALL)})")
-    if options.rounds < 1 or not options.seconds > 0 or not 1 <= options.threads <= len(os.sched_getaffinity(0)):
-        parser.error("there must be a round at least, some seconds, and as many cores as --threads says")
-    table = {
-        "hardware": f"{hardware()}, {options.threads} threads each side",
-        "date": time.strftime("%Y-%m-%d"),
-        "versions": versions(options.pytorch),
-        "rows": [],
-    }
+    if options.rounds < 1 or not 0 < options.seconds < MOST_SECONDS:
+        parser.error(f"--rounds must be at least 1, and --seconds above 0 and below {MOST_SECONDS}")
+    if not 1 <= options.threads <= cores() or (options.threads < cores() and not hasattr(os, "sched_setaffinity")):
+        parser.error(f"--threads must be between 1 and {cores()}, and all where cores cannot be taken by number")
+    if options.name and not re.fullmatch(r"[\w.-]+", options.name):
+        parser.error(f"--name is a file's name without its folder, not {options.name!r}")
+    try:
+        found = versions(options.pytorch)
+    except ValueError as error:
+        parser.error(str(error))
+    table = {"hardware": f"{hardware()}, {options.threads} threads each side", "versions": found, "rows": []}
     take_cores(options.threads)
-    path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + table['versions']['jax']}.json"
+    path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + found['jax']}.json"
     path.parent.mkdir(exist_ok=True)
+    before = json.loads(path.read_text()) if path.exists() else {}
+    if all(before.get(key) == table[key] for key in ("hardware", "versions")):
+        table["rows"] = before["rows"]
     print(f"{table['hardware']}; jax {table['versions']['jax']}, PyTorch {table['versions']['torch']}\n{COLUMNS}")
     for name in options.works or work.ALL:
-        table["rows"].append(measure(name, options))
-        print(line(table["rows"][-1]), flush=True)
+        row = measure(name, options)
+        table["rows"] = [other for other in table["rows"] if other["name"] != name] + [row]
+        print(line(row), flush=True)
         path.write_text(json.dumps(table, indent=1) + "\n")
     return 0
 

@@ -41,7 +41,7 @@ def main(sides: Mapping[str, Callable[[], Run]], whole: Mapping[str, Callable[[]
         run = sides[name]()
         found = measure(run, seconds)
     of_all = (resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
-    found["peak_bytes"] = 1024 * max(of_all)
+    found["peak_bytes"] = max(of_all) * (1 if sys.platform == "darwin" else 1024)
     if name not in whole and hasattr(run, "notes"):
         found |= run.notes()
     print(json.dumps(found))

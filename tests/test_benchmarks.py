@@ -60,8 +60,35 @@ def test_a_side_measures_a_step_in_its_own_process():
     assert found["peak_bytes"] > 0
 
 
-def test_an_unknown_work_is_refused_in_one_line():
-    command = [sys.executable, "-m", "benchmarks", "lenet6"]
+def test_pytorchs_study_is_that_of_the_experiment():
+    pytest.importorskip("torch", reason="PyTorch is the other side: pip install -e '.[torch]'")
+    from benchmarks import pytorch_side as theirs
+    from experiments import plain_vs_residual
+
+    ours = plain_vs_residual.get_config()
+    assert (ours.train.batch_size, ours.train.steps) == (theirs.STUDY_BATCH, theirs.STUDY_STEPS)
+    assert (ours.train.evaluate_every, ours.seeds) == (theirs.EVALUATE_EVERY, theirs.SEEDS)
+    assert (ours.schedule.learning_rate, ours.schedule.decay_at) == (theirs.STUDY_RATE, (0.5, 0.75))
+    assert {name: (arm.model.depth, arm.model.shortcut) for name, arm in ours.arms.items()} == theirs.ARMS
+    claims = [(c.higher, c.lower, -c.tolerance) for c in ours.claims.values()]
+    assert claims == [*theirs.CLAIMS]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["lenet6"], "no work is called 'lenet6'"),
+        (["mlp", "--rounds=0"], "--rounds must be at least 1"),
+        (["mlp", "--seconds=nan"], "--seconds above 0"),
+        (["mlp", "--threads=0"], "--threads must be between 1 and"),
+        (["mlp", "--name=../mine"], "without its folder"),
+        (["mlp", "--pytorch=/no/such/python"], "has no PyTorch"),
+    ],
+)
+def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message):
+    before = sorted((ROOT / "benchmarks").rglob("*.json"))
+    command = [sys.executable, "-m", "benchmarks", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert "no work is called 'lenet6'" in done.stderr.splitlines()[-1]
+    assert message in done.stderr.splitlines()[-1]
+    assert sorted((ROOT / "benchmarks").rglob("*.json")) == before

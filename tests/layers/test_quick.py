@@ -8,6 +8,7 @@ from jax import numpy as jnp
 from canon import models
 from canon.compile_options import compile_options
 from canon.layers import quick
+from canon.layers.convolution import Conv
 from canon.layers.materialized import materialized
 
 NETWORKS = {
@@ -42,6 +43,16 @@ def test_a_network_gives_the_same_logits_statistics_and_gradients_either_way(net
         np.testing.assert_allclose(a, b, rtol=1e-3, atol=1e-4 * max(1, float(jnp.abs(b).max())))
 
     jax.tree.map(same, ours, theirs)
+
+
+def test_layers_are_written_differently_where_it_is_off():
+    def written():
+        layer = Conv(6, (5, 5))
+        return str(jax.make_jaxpr(lambda x: layer.init_with_output(jax.random.key(0), x))(jnp.ones((2, 9, 9, 1))))
+
+    assert "custom_vjp" in written()
+    with quick.off():
+        assert "custom_vjp" not in written()
 
 
 def test_it_is_off_elsewhere_than_on_a_cpu(monkeypatch):

@@ -82,6 +82,18 @@ def test_a_gradient_so_large_that_only_its_norm_overflows_is_finite(tiny_config)
     assert float(first_not_finite({"a": tree["b"], "b": jnp.array([0, jnp.nan])}, well)) == 1
 
 
+def test_squares_of_large_and_small_leaves_are_summed_each_by_itself(random):
+    from canon.training import step
+
+    tree = {
+        "large": random.normal(size=(512, 512)).astype(np.float32),
+        "small": np.float32([3, 4]),
+        "none": np.float32(2),
+    }
+    expected = [np.square(np.float64(tree[name])).sum() for name in sorted(tree)]
+    np.testing.assert_allclose(step._squares(jax.tree.map(jnp.asarray, tree)), expected, rtol=1e-5)
+
+
 def test_no_line_records_which_leaf(tiny_config, tmp_path):
     built = build(tiny_config)
     assert FIRST_NOT_FINITE not in built.recorded()

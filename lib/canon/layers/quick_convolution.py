@@ -68,12 +68,10 @@ def convolve(
     is_product = is_dense and keeps_size and _is_one(window)
     result, of_images = plain, None
     if is_dense and not is_product:
-        rest = {name: value for name, value in arguments.items() if name != "dimension_numbers"}
-        numbers = arguments.get("dimension_numbers")
-        result = _with_columns(kernel.shape, padding, numbers, rest)
+        result = _with_columns(kernel.shape, padding, arguments)
         mirrored = (*window, kernel.shape[-1], kernel.shape[-2])
         opposite = [(f - 1 - before, f - 1 - after) for f, (before, after) in zip(window, padding, strict=True)]
-        of_images = _with_columns(mirrored, opposite, numbers, rest)
+        of_images = _with_columns(mirrored, opposite, arguments)
 
     def forward(x, kernel):
         x = materialized(x)
@@ -108,28 +106,22 @@ def _columns(channels: int, features: int) -> int:
     return 2 if features <= 8 else 1
 
 
-def _with_columns(kernel_shape: Sequence[int], padding, dimension_numbers, arguments) -> Convolution:
+def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]], arguments: dict) -> Convolution:
     """The convolution without strides and dilation, several columns at once where that is quicker."""
     *window, channels, features = kernel_shape
     columns = _columns(channels, features)
-    ones = (1,) * (len(window) - 1)
+    *before, (left, right) = padding
+    rows = [(0, 0)] * len(before)
 
     def convolution(x, kernel):
-        if columns == 1:
-            return lax.conv_general_dilated(
-                x, kernel, (*ones, 1), padding, dimension_numbers=dimension_numbers, **arguments
-            )
-        *before, (left, right) = padding
         width = x.shape[-2] + left + right - window[-1] + 1
         beyond = -width % columns
-        along_width = [(0, 0)] * (len(window) - 1)
-        shifted = [jnp.pad(kernel, (*along_width, (i, columns - 1 - i), (0, 0), (0, 0))) for i in range(columns)]
+        shifted = [jnp.pad(kernel, (*rows, (i, columns - 1 - i), (0, 0), (0, 0))) for i in range(columns)]
         y = lax.conv_general_dilated(
             x,
-            jnp.concatenate(shifted, axis=-1),
-            (*ones, columns),
+            jnp.concatenate(shifted, axis=-1) if columns > 1 else kernel,
+            (*(1 for _ in rows), columns),
             (*before, (left, right + beyond)),
-            dimension_numbers=dimension_numbers,
             **arguments,
         )
         y = y.reshape(*y.shape[:-2], y.shape[-2] * columns, features)
@@ -144,9 +136,8 @@ def _kernel_gradient(convolution, x: jax.Array, kernel: jax.Array, gradient: jax
     for part in range(parts):
         # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
         images, its_gradient = x[part::parts], gradient[part::parts]
-        (of_part,) = jax.linear_transpose(lambda kernel, images=images: convolution(images, kernel), kernel)(
-            its_gradient
-        )
+        transposed = jax.linear_transpose(functools.partial(convolution, images), kernel)
+        (of_part,) = transposed(its_gradient)
         total += of_part.astype(total.dtype)
     return total.astype(kernel.dtype)
 
