@@ -48,3 +48,17 @@ def test_what_a_step_needs_is_counted_and_recorded(tiny_config, tmp_path):
     loop.train(built, 0, tmp_path)
     last = json.loads((tmp_path / "metrics.jsonl").read_text().splitlines()[-1])
     assert last["speed/flops_per_second"] * last["speed/step_seconds"] == pytest.approx(2 * built.multiply_adds)
+
+
+@pytest.mark.parametrize("step", ["jit", "pmap"])
+def test_what_a_step_needs_is_what_papers_count_before_and_after_it_was_taken(tiny_config, tmp_path, step):
+    """The form that a CPU is quick at multiplies more here: several columns at once, with zeros between."""
+
+    def network():
+        return build(tiny_config, model={"name": "cifar_resnet", "depth": 8}, parallel={"step": step, "devices": 1})
+
+    stem, stage1, stage2, stage3 = 64 * 9 * 16, 2 * 64 * 9 * 16**2, 16 * 9 * 48 * 32, 4 * 9 * 96 * 64
+    forward = stem + stage1 + stage2 + stage3 + 64 * 10
+    before, built = network().multiply_adds, network()
+    loop.train(built, 0, tmp_path)
+    assert built.multiply_adds == before == 32 * (3 * forward - stem)  # nothing asks for the image's gradient
