@@ -57,6 +57,12 @@ def main(arguments: list[str]) -> int:
 
 
 if __name__ == "__main__":
+    try:
+        from canon import huge_pages
+    except ModuleNotFoundError:
+        pass  # which `main` says
+    else:
+        huge_pages.restart()
     status = main(sys.argv[1:])
     sys.stdout.flush()
     if status == 1:  # a library's threads may wait for a disk that takes nothing, and Python would wait for them

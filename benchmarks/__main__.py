@@ -33,6 +33,7 @@ from pathlib import Path
 from scipy import stats
 
 from benchmarks import work
+from canon import huge_pages
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SECONDS = 3600
@@ -58,6 +59,8 @@ def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: 
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     if name in ("startup_cold", "startup_warm", "study"):
         environment["JAX_COMPILATION_CACHE_DIR"] = cache
+    if side == "canon":  # as a launch does for itself
+        environment = huge_pages.environment(environment)
     command = [python, "-m", f"benchmarks.{side}_side", name, str(options.seconds), str(options.threads)]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)

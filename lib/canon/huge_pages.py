@@ -1,0 +1,57 @@
+"""Large blocks of memory in huge pages; the C library must be told of it before a program begins.
+
+On a CPU a compiled program takes the memory of all that it computes on the way as one block, at every call. A large
+one (see `canon.commands.runtime` for the others) glibc gets from the kernel and gives back, and the kernel clears it
+page by page: 59,000 pages of 4 KiB in a step of ResNet-20, a fifth of its time. In pages of 2 MiB there are 500.
+"""
+
+import os
+import re
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+
+VARIABLE = "GLIBC_TUNABLES"
+TUNABLE = "glibc.malloc.hugetlb"
+ENABLED = Path("/sys/kernel/mm/transparent_hugepage/enabled")
+
+
+def environment(current: Mapping[str, str]) -> dict[str, str]:
+    """`current`, and what has a program that is started with it use huge pages.
+
+    Nothing is added where somebody has chosen already, where the kernel gives them to everyone or to nobody, and where
+    the C library is another or too old to ask for them.
+    """
+    tunables = current.get(VARIABLE, "")
+    if TUNABLE in tunables or not (_kernel_gives_to_who_asks() and _glibc_can_ask()):
+        return dict(current)
+    return {**current, VARIABLE: ":".join(filter(None, [tunables, f"{TUNABLE}=1"]))}
+
+
+def restart() -> None:
+    """Begins this Python program again, in the same process, where that is what huge pages take.
+
+    To be called first of all: nothing that was done before is left.
+    """
+    wanted = environment(os.environ)
+    if wanted != dict(os.environ):
+        try:
+            os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
+        except OSError:
+            return  # it goes on as it is
+
+
+def _kernel_gives_to_who_asks() -> bool:
+    try:
+        return "[madvise]" in ENABLED.read_text()
+    except OSError:
+        return False
+
+
+def _glibc_can_ask() -> bool:
+    try:
+        version = os.confstr("CS_GNU_LIBC_VERSION") or ""
+    except (AttributeError, OSError, ValueError):  # not Unix, or not glibc
+        return False
+    found = re.fullmatch(r"glibc (\d+)\.(\d+).*", version)
+    return found is not None and tuple(map(int, found.groups())) >= (2, 35)
