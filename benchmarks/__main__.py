@@ -1,12 +1,14 @@
 """The same work here and in PyTorch, side by side: one command, one table of ratios.
 
-    python -m benchmarks [WORK ...] [--rounds=5] [--seconds=5] [--threads=N] [--pytorch=PYTHON] [--name=NAME]
+    python -m benchmarks [WORK ...] [--rounds=5] [--seconds=5] [--settle=15] [--threads=N] [--pytorch=PYTHON]
+                         [--name=NAME]
 
 The two sides take turns, each time in a fresh process and on the same number of cores: in every round canon first,
 then PyTorch, and the next round the other way round. A ratio is that of two neighbours; what is printed is the
 geometric mean of the rounds' ratios with its 95% interval (Student's t of their logarithms), and medians of the
-seconds. Compiling, which is in the first step, is timed apart. The table also goes to benchmarks/results/NAME.json;
-rows that are there already, of the same machine and versions, stay unless they are measured again.
+seconds. Compiling, which is in the first step, is timed apart, and each process works for some seconds before it is
+measured, so that neither finds a rested processor. The table also goes to benchmarks/results/NAME.json; rows that are
+there already, of the same machine and versions, stay unless they are measured again.
 
 `benchmarks.work` says what each work is, `benchmarks.canon_side` and `benchmarks.pytorch_side` how each side does it.
 `study` and the start-ups are whole processes, start to end; `startup_cold` and `study` find nothing compiled before,
@@ -61,7 +63,8 @@ def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: 
         environment["JAX_COMPILATION_CACHE_DIR"] = cache
     if side == "canon":  # as a launch does for itself
         environment = huge_pages.environment(environment)
-    command = [python, "-m", f"benchmarks.{side}_side", name, str(options.seconds), str(options.threads)]
+    numbers = map(str, (options.seconds, options.settle, options.threads))
+    command = [python, "-m", f"benchmarks.{side}_side", name, *numbers]
     began = time.perf_counter()
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
     seconds = time.perf_counter() - began
@@ -85,6 +88,7 @@ def measure(name: str, options: argparse.Namespace) -> dict:
                 found[side].append(turn(pythons[side], side, name, options, cache))
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
     row = {"name": name, "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds, "turn_seconds": options.seconds}
+    row["settle_seconds"] = options.settle
     for side, turns in found.items():
         row[f"{side}_seconds"] = statistics.median(t["seconds"] for t in turns)
         row[f"{side}_peak_bytes"] = max(t["peak_bytes"] for t in turns)
@@ -155,14 +159,17 @@ def main() -> int:
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(work.ALL)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two sides take turns")
     parser.add_argument("--seconds", type=float, default=5.0, help="of steps in each turn")
+    parser.add_argument("--settle", type=float, default=15.0, help="seconds of work in each process before")
     parser.add_argument("--threads", type=int, default=cores(), help="cores for each side")
     parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="the Python that has PyTorch")
     parser.add_argument("--name", default="", help="of the file in benchmarks/results (default: after jax's version)")
     options = parser.parse_args()
     if wrong := [name for name in options.works if name not in work.ALL]:
         parser.error(f"no work is called {wrong[0]!r} (there are: {', '.join(work.ALL)})")
-    if options.rounds < 1 or not 0 < options.seconds < MOST_SECONDS:
-        parser.error(f"--rounds must be at least 1, and --seconds above 0 and below {MOST_SECONDS}")
+    if options.rounds < 1 or not 0 < options.seconds < MOST_SECONDS or not 0 <= options.settle < MOST_SECONDS:
+        parser.error(
+            f"--rounds must be at least 1, --seconds above 0 and --settle at least 0, both below {MOST_SECONDS}"
+        )
     if not 1 <= options.threads <= cores() or (options.threads < cores() and not hasattr(os, "sched_setaffinity")):
         parser.error(f"--threads must be between 1 and {cores()}, and all where cores cannot be taken by number")
     if options.name and not re.fullmatch(r"[\w.-]+", options.name):

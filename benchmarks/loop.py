@@ -21,6 +21,7 @@ import jax
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
+from canon import huge_pages
 from canon.commands import runtime
 from canon.errors import UserError
 from canon.study import plan
@@ -114,4 +115,5 @@ def main() -> int:
 
 
 if __name__ == "__main__":
+    huge_pages.restart()  # as a launch does
     raise SystemExit(main())

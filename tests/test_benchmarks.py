@@ -52,7 +52,7 @@ def test_both_sides_have_the_same_number_of_parameters():
 
 
 def test_a_side_measures_a_step_in_its_own_process():
-    command = [sys.executable, "-m", "benchmarks.canon_side", "mlp", "0.01", "1"]
+    command = [sys.executable, "-m", "benchmarks.canon_side", "mlp", "0.01", "0", "1"]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
     found = json.loads(done.stdout.splitlines()[-1])
     assert found["multiply_adds"] == 128 * (3 * (784 * 800 + 800 * 800 + 800 * 10) - 784 * 800)
@@ -80,6 +80,7 @@ def test_pytorchs_study_is_that_of_the_experiment():
         (["lenet6"], "no work is called 'lenet6'"),
         (["mlp", "--rounds=0"], "--rounds must be at least 1"),
         (["mlp", "--seconds=nan"], "--seconds above 0"),
+        (["mlp", "--settle=-1"], "--settle at least 0"),
         (["mlp", "--threads=0"], "--threads must be between 1 and"),
         (["mlp", "--name=../mine"], "without its folder"),
         (["mlp", "--pytorch=/no/such/python"], "has no PyTorch"),

@@ -76,16 +76,17 @@ def _predict(model, variables, images):
     import jax
     import numpy as np
 
+    from canon.compile_options import compile_options
     from canon.data import crops
     from canon.models import pretrained
 
     mean, deviation = (np.array(values, np.float32) for values in pretrained.normalization(model))
     size = model.native_shape[0]
 
-    @jax.jit
     def probabilities(variables, image):
         return jax.nn.softmax(model.apply(variables, image[None]))[0]
 
+    probabilities = jax.jit(probabilities, compiler_options=compile_options(jax.default_backend()))
     for image in images:
         seen = crops.center_crop(crops.resize_shorter_side(image, SHORTER_SIDE), size)
         yield np.asarray(probabilities(variables, np.float32((seen / 255 - mean) / deviation)))
