@@ -64,29 +64,61 @@ def test_nothing_is_asked_where_it_would_change_nothing(machine, other):
     assert huge_pages.environment({"HOME": "/"}) == {"HOME": "/"}
 
 
-@pytest.mark.skipif("GLIBC_TUNABLES" not in huge_pages.environment({}), reason="this machine has nothing to ask for")
-@pytest.mark.parametrize("tunables", [None, "glibc.malloc.hugetlb=0"])
-def test_a_launch_begins_again_once_with_its_arguments(tmp_path, tunables):
+asking = pytest.mark.skipif(
+    "GLIBC_TUNABLES" not in huge_pages.environment({}), reason="this machine has nothing to ask for"
+)
+
+
+@pytest.fixture
+def starts(tmp_path):
+    """Runs Python with arguments, and returns its process id, what it said, and a line for each time that it began."""
     log = tmp_path / "log"
-    (tmp_path / "sitecustomize.py").write_text(
-        textwrap.dedent(f"""
-            import os, sys
-            with open({str(log)!r}, "a") as file:
-                print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.orig_argv[1:], file=file)
-        """)
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
-    environment |= {"PYTHONPATH": str(tmp_path)} | ({"GLIBC_TUNABLES": tunables} if tunables else {})
-    command = [sys.executable, "-B", str(LAUNCH), "lst"]
-    process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
-    _, said = process.communicate(timeout=100)
-    assert process.returncode == 2
+    program = f"""
+        import os, sys
+        with open({str(log)!r}, "a") as file:
+            print(os.getpid(), os.environ.get("GLIBC_TUNABLES"), sys.orig_argv[1:], file=file)
+    """
+    (tmp_path / "sitecustomize.py").write_text(textwrap.dedent(program))
+
+    def run(arguments, tunables=None):
+        environment = {name: value for name, value in os.environ.items() if name != "GLIBC_TUNABLES"}
+        environment |= {"PYTHONPATH": str(tmp_path)} | ({"GLIBC_TUNABLES": tunables} if tunables else {})
+        command = [sys.executable, *arguments]
+        process = subprocess.Popen(command, env=environment, stderr=subprocess.PIPE, text=True)
+        _, said = process.communicate(timeout=100)
+        return process.pid, said, log.read_text().splitlines()
+
+    return run
+
+
+@asking
+@pytest.mark.parametrize("tunables", [None, "glibc.malloc.hugetlb=0"])
+def test_a_launch_begins_again_once_with_its_arguments(starts, tunables):
+    arguments = ["-B", str(LAUNCH), "lst"]
+    process, said, lines = starts(arguments, tunables)
     assert said.startswith("canon: no verb 'lst'")
-    starts = [tunables] if tunables else [None, ASKED]
-    assert log.read_text().splitlines() == [f"{process.pid} {asked} {command[1:]}" for asked in starts]
+    expected = [tunables] if tunables else [None, ASKED]
+    assert lines == [f"{process} {asked} {arguments}" for asked in expected]
 
 
-@pytest.mark.skipif("GLIBC_TUNABLES" not in huge_pages.environment({}), reason="this machine has nothing to ask for")
+@asking
+def test_a_module_begins_again_once(starts, tmp_path):
+    (tmp_path / "again.py").write_text("from canon import huge_pages\n\nhuge_pages.restart()\n")
+    process, _, lines = starts(["-m", "again", "word"])
+    assert lines == [f"{process} {asked} {['-m', 'again', 'word']}" for asked in (None, ASKED)]
+
+
+@asking
+def test_what_another_program_runs_does_not_begin_that_again(starts, tmp_path):
+    debugger = tmp_path / "debugger.py"
+    program = "import runpy, sys\ndel sys.argv[0]\nrunpy.run_path(sys.argv[0], run_name='__main__')\n"
+    debugger.write_text(program)
+    _, said, lines = starts([str(debugger), str(LAUNCH), "lst"])
+    assert said.startswith("canon: no verb 'lst'")
+    assert len(lines) == 1
+
+
+@asking
 def test_a_large_block_comes_in_few_pages():
     program = textwrap.dedent("""
         import ctypes, resource

@@ -5,6 +5,7 @@ one (see `canon.commands.runtime` for the others) glibc gets from the kernel and
 page by page: 59,000 pages of 4 KiB in a step of ResNet-20, a fifth of its time. In pages of 2 MiB there are 500.
 """
 
+import itertools
 import os
 import re
 import sys
@@ -31,14 +32,23 @@ def environment(current: Mapping[str, str]) -> dict[str, str]:
 def restart() -> None:
     """Begins this Python program again, in the same process, where that is what huge pages take.
 
-    To be called first of all: nothing that was done before is left.
+    To be called first of all: nothing that was done before is left. Under a debugger, or whatever else it is that runs
+    the program, all stays as it is.
     """
     wanted = environment(os.environ)
-    if wanted != dict(os.environ):
+    if wanted != dict(os.environ) and sys.executable and _is_what_python_was_started_with():
         try:
             os.execve(sys.executable, [sys.executable, *sys.orig_argv[1:]], wanted)
         except OSError:
             return  # it goes on as it is
+
+
+def _is_what_python_was_started_with() -> bool:
+    """Whether the main module is what Python's own command line names, behind options without values."""
+    options = itertools.takewhile(lambda a: a.startswith("-") and a[:2] not in ("-c", "-m"), sys.orig_argv[1:])
+    rest = sys.orig_argv[1 + len(list(options)) :]
+    spec = sys.modules["__main__"].__spec__
+    return rest == (["-m", spec.name, *sys.argv[1:]] if spec else sys.argv)
 
 
 def _kernel_gives_to_who_asks() -> bool:
