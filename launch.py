@@ -59,8 +59,8 @@ def main(arguments: list[str]) -> int:
 if __name__ == "__main__":
     try:
         from canon import huge_pages
-    except ModuleNotFoundError:
-        pass  # which `main` says
+    except ImportError:
+        pass  # `main` says what is missing
     else:
         huge_pages.restart()
     status = main(sys.argv[1:])

@@ -61,12 +61,16 @@ def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: 
     environment.pop("JAX_COMPILATION_CACHE_DIR", None)
     if name in ("startup_cold", "startup_warm", "study"):
         environment["JAX_COMPILATION_CACHE_DIR"] = cache
-    if side == "canon":  # as a launch does for itself
+    environment.pop(huge_pages.VARIABLE, None)
+    if side == "canon" and name != "study":  # as a launch does, and does in the study
         environment = huge_pages.environment(environment)
     numbers = map(str, (options.seconds, options.settle, options.threads))
     command = [python, "-m", f"benchmarks.{side}_side", name, *numbers]
     began = time.perf_counter()
-    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=MOST_SECONDS)
+    except subprocess.TimeoutExpired:
+        raise SystemExit(f"benchmarks: {side} took more than {MOST_SECONDS} s for a turn of {name}") from None
     seconds = time.perf_counter() - began
     if done.returncode:
         last = (done.stderr.strip().splitlines() or ["no message"])[-1]
@@ -87,8 +91,10 @@ def measure(name: str, options: argparse.Namespace) -> dict:
             for side in sorted(found, reverse=number % 2 == 1):
                 found[side].append(turn(pythons[side], side, name, options, cache))
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
-    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds, "turn_seconds": options.seconds}
-    row["settle_seconds"] = options.settle
+    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds}
+    row["huge_pages"] = huge_pages.environment({}) != {}
+    if "first_seconds" in found["canon"][0]:
+        row |= {"turn_seconds": options.seconds, "settle_seconds": options.settle}
     for side, turns in found.items():
         row[f"{side}_seconds"] = statistics.median(t["seconds"] for t in turns)
         row[f"{side}_peak_bytes"] = max(t["peak_bytes"] for t in turns)
@@ -159,7 +165,7 @@ def main() -> int:
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(work.ALL)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two sides take turns")
     parser.add_argument("--seconds", type=float, default=5.0, help="of steps in each turn")
-    parser.add_argument("--settle", type=float, default=15.0, help="seconds of work in each process before")
+    parser.add_argument("--settle", type=float, default=15.0, help="seconds of work in each process before that")
     parser.add_argument("--threads", type=int, default=cores(), help="cores for each side")
     parser.add_argument("--pytorch", default=sys.executable, metavar="PYTHON", help="the Python that has PyTorch")
     parser.add_argument("--name", default="", help="of the file in benchmarks/results (default: after jax's version)")

@@ -11,18 +11,15 @@ Run = Callable[[int], None]
 """Takes so many steps, and waits for the last."""
 
 
-BEGAN = time.perf_counter()
-"""When this process did, as good as."""
-
-
 def measure(run: Run, seconds: float, settle: float, turns: int = 5) -> dict[str, float]:
     """Seconds of a step, as the median over turns that take `seconds` together; those of the first step apart.
 
-    The process works for `settle` seconds before, counted from its beginning: a processor that has rested is quicker
-    for some seconds, which would favour the side that has less to compile.
+    Between the two it works for `settle` seconds: a processor that has rested is quicker for some seconds, which would
+    favour the side that has less to compile.
     """
     first = _timed(run, 1)
-    while time.perf_counter() - BEGAN < settle:
+    end = time.perf_counter() + settle
+    while time.perf_counter() < end:
         run(1)
     steps = max(1, round(seconds / turns / _timed(run, 1)))
     return {"first_seconds": first, "seconds": statistics.median(_timed(run, steps) for _ in range(turns))}

@@ -86,7 +86,7 @@ def _predict(model, variables, images):
     def probabilities(variables, image):
         return jax.nn.softmax(model.apply(variables, image[None]))[0]
 
-    probabilities = jax.jit(probabilities, compiler_options=compile_options(jax.default_backend()))
+    compiled = jax.jit(probabilities, compiler_options=compile_options(jax.default_backend()))
     for image in images:
         seen = crops.center_crop(crops.resize_shorter_side(image, SHORTER_SIDE), size)
-        yield np.asarray(probabilities(variables, np.float32((seen / 255 - mean) / deviation)))
+        yield np.asarray(compiled(variables, np.float32((seen / 255 - mean) / deviation)))

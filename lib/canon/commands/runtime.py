@@ -25,8 +25,8 @@ def keep_freed_memory() -> None:
     On a CPU a compiled program takes the memory of all that it computes on the way as one block, at every call. One of
     32 MiB or more glibc would get from the kernel and give back, and the kernel clears each of its pages again: of a
     step of two LSTM layers of 128 units that was a fifth (48 ms before, 38 after: medians of eight, two cores of an
-    Intel Xeon, 2026-11-25). Blocks above 64 MiB fit in no heap of a worker thread; they come in huge pages (see
-    `canon.huge_pages`). One heap for all threads, which does grow, would hold them too, and two or three of each.
+    Intel Xeon, 2026-11-25). Blocks above 64 MiB fit in no heap of a worker thread; for them there are huge pages, see
+    `canon.huge_pages`. One heap for all threads would keep them too, at up to twice the memory.
     """
     mmap_threshold, trim_threshold, most = -3, -1, 2**31 - 1  # <malloc.h>
     if sys.platform == "linux" and hasattr(libc := ctypes.CDLL(None), "gnu_get_libc_version"):

@@ -46,6 +46,8 @@ def run(
     def backward_rule(residuals, gradients):
         return *_backward(*residuals, *gradients, reverse, unroll), None
 
+    if not len(x):  # nothing to keep, and nothing to write out
+        return forward(dict(parameters), x, carry, inside)
     scan = jax.custom_vjp(forward)
     scan.defvjp(forward_rule, backward_rule)
     return scan(dict(parameters), x, carry, inside)
