@@ -2,9 +2,9 @@
 
 What JAX derives for a scan adds each step's share of the recurrent kernel's gradient to a matrix that goes through
 memory at every step. Here the backward pass leaves the gradients of the gates behind, for all steps, and the kernel's
-is one product of two tall matrices after it. The gates are kept as they came out of their nonlinearities, in the very
-memory that held the input's share of them. Forward-mode differentiation (`jax.jvp`) stops here, though not at the
-gradient.
+is one product of two tall matrices after it. The gates are kept as they came out of their nonlinearities; tanh(c) is
+computed again, which costs less than to write and read it. Forward-mode differentiation (`jax.jvp`) stops here, though
+not at the gradient.
 
 Graves 2013, "Generating sequences with recurrent neural networks", equations 7 to 11; without peepholes the same with
 rows of zeros.
@@ -60,7 +60,10 @@ def _step(
     x: jax.Array,
     inside: jax.Array | None,
 ) -> tuple[jax.Array, jax.Array, Carry]:
-    """The gates after their nonlinearities, the output, and the carry; `product` multiplies h by the kernel."""
+    """The gates after their nonlinearities `[batch, 4 · features]`, the output `[batch, features]`, and the carry.
+
+    `product` multiplies h by the recurrent kernel; x is `[batch, 4 · features]`, and `inside` `[batch, 1]` or None.
+    """
     h, c = carry
     gates = _gates(x + product(h) + parameters["bias"], c, parameters.get("peephole"))
     i, f, g, o = jnp.split(gates, 4, axis=-1)
@@ -73,7 +76,7 @@ def _step(
 
 
 def _gates(sums: jax.Array, c: jax.Array, peephole: jax.Array | None) -> jax.Array:
-    """i, f, g, o side by side, after their nonlinearities."""
+    """i, f, g, o side by side, `[batch, 4 · features]` as the sums are, after their nonlinearities."""
     if peephole is None:  # all four in one elementwise operation: σ is tanh, scaled and shifted
         features = c.shape[-1]
         half, one, none = (np.full(features, value, sums.dtype) for value in (0.5, 1, 0))
@@ -99,14 +102,11 @@ def _forward(parameters, x, carry, inside, reverse, unroll) -> tuple[jax.Array, 
         return lax.dot_general(h, transposed, (((1,), (1,)), ((), ())))
 
     def step(carry, at):
-        (*carry, sums), (t, inside) = carry, at
-        x = lax.dynamic_index_in_dim(sums, t, keepdims=False)
-        gates, output, new = _step(parameters, product, carry, x, inside)
-        return (*new, lax.dynamic_update_index_in_dim(sums, gates, t, 0)), (output, *carry)
+        gates, output, new = _step(parameters, product, carry, *at)
+        return new, (output, *carry, gates)
 
-    steps = jnp.arange(len(x)), inside
-    (*last, gates), (outputs, h, c) = lax.scan(step, (*carry, x), steps, reverse=reverse, unroll=unroll)
-    return outputs, tuple(last), (h, c, gates)
+    last, (outputs, h, c, gates) = lax.scan(step, carry, (x, inside), reverse=reverse, unroll=unroll)
+    return outputs, last, (h, c, gates)
 
 
 def _backward(parameters, inside, kept, of_outputs, of_last, reverse, unroll):
@@ -116,13 +116,13 @@ def _backward(parameters, inside, kept, of_outputs, of_last, reverse, unroll):
 
     def step(carry, at):
         (of_h, of_c), (of_output, c, gates, inside) = carry, at
-        i, f, g, o = jnp.split(materialized(gates), 4, axis=-1)
+        i, f, g, o = jnp.split(materialized(gates), 4, axis=-1)  # or each use would read them from among all steps
         beyond = None
         if inside is not None:  # past the end of a sequence its carry passes through, and its output is a constant
             zero = jnp.zeros((), of_h.dtype)
             beyond = [jnp.where(inside, zero, a) for a in (of_h, of_c)]
             of_h, of_c, of_output = (jnp.where(inside, a, zero) for a in (of_h, of_c, of_output))
-        tanh_c = materialized(jnp.tanh(f * c + i * g))
+        tanh_c = materialized(jnp.tanh(f * c + i * g))  # once, and not for each of the four gradients
         of_h = of_h + of_output
         of_o = of_h * tanh_c * o * (1 - o)
         of_c = of_c + of_h * o * (1 - tanh_c * tanh_c)
