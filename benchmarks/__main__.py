@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import NoReturn
 
 from scipy import stats
 
@@ -157,11 +158,16 @@ def versions(pytorch: str) -> dict[str, str]:
     return {"python": platform.python_version(), **found, "torch": asked.stdout.strip()}
 
 
+class OneLine(argparse.ArgumentParser):
+    """Says what is wrong in one line, without the usage."""
+
+    def error(self, message: str) -> NoReturn:
+        self.exit(2, f"{self.prog}: {message}\n")
+
+
 def main() -> int:
     """Prints the table, and writes it."""
-    parser = argparse.ArgumentParser(
-        prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+    parser = OneLine(prog="benchmarks", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("works", nargs="*", metavar="WORK", help=f"of {', '.join(work.ALL)} (default: all)")
     parser.add_argument("--rounds", type=int, default=5, help="how often the two sides take turns")
     parser.add_argument("--seconds", type=float, default=5.0, help="of steps in each turn")
@@ -178,7 +184,7 @@ def main() -> int:
         )
     if not 1 <= options.threads <= cores() or (options.threads < cores() and not hasattr(os, "sched_setaffinity")):
         parser.error(f"--threads must be between 1 and {cores()}, and all where cores cannot be taken by number")
-    if options.name and not re.fullmatch(r"[\w.-]+", options.name):
+    if options.name and not re.fullmatch(r"\w[\w.-]*", options.name):
         parser.error(f"--name is a file's name without its folder, not {options.name!r}")
     try:
         found = versions(options.pytorch)

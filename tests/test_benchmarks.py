@@ -83,6 +83,7 @@ def test_pytorchs_study_is_that_of_the_experiment():
         (["mlp", "--settle=-1"], "--settle at least 0"),
         (["mlp", "--threads=0"], "--threads must be between 1 and"),
         (["mlp", "--name=../mine"], "without its folder"),
+        (["mlp", "--name=.."], "without its folder"),
         (["mlp", "--pytorch=/no/such/python"], "has no PyTorch"),
     ],
 )
@@ -91,5 +92,6 @@ def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message)
     command = [sys.executable, "-m", "benchmarks", *arguments]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
     assert done.returncode == 2
-    assert message in done.stderr.splitlines()[-1]
+    (line,) = done.stderr.splitlines()
+    assert message in line
     assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
