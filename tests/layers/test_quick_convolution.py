@@ -43,6 +43,18 @@ CONVOLUTIONS = {
     "1×1 with a stride": ((4, 32, 32, 5), (1, 1, 5, 6), {"window_strides": (2, 2), "padding": "VALID"}),
     "1×1 with padding": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": ((1, 0), (0, 2))}),
     "1×1 that shifts": ((4, 32, 32, 5), (1, 1, 5, 6), {"padding": ((1, -1), (0, 0))}),
+    "an image smaller than its kernel": ((3, 2, 2, 4), (3, 3, 4, 5), {"padding": ((1, 1), (1, 1))}),
+    "one pixel": ((3, 1, 1, 4), (3, 3, 4, 5), {"padding": ((1, 1), (1, 1))}),
+    "a wide kernel on a narrow image": ((3, 4, 2, 4), (3, 5, 4, 5), {"padding": ((0, 1), (4, 3))}),
+    "a small image, strided": ((3, 4, 3, 4), (5, 3, 4, 5), {"window_strides": (2, 3), "padding": ((3, 2), (1, 3))}),
+    "a small image, strided, as SAME": ((3, 3, 2, 4), (4, 4, 4, 5), {"window_strides": (2, 1), "padding": "SAME"}),
+    "a small image, cut off": ((3, 3, 2, 4), (1, 7, 4, 5), {"padding": ((-1, 0), (6, 8))}),
+    "a small image, far from all": ((3, 1, 1, 4), (2, 2, 4, 5), {"padding": ((4, 5), (3, 2))}),
+    "a kernel as large as the image": ((3, 5, 4, 2), (5, 4, 2, 6), {"padding": "VALID"}),
+    "a kernel that does not fit": ((3, 2, 2, 2), (3, 3, 2, 6), {"padding": "VALID"}),
+    "a small image in groups": ((3, 2, 2, 4), (3, 3, 2, 6), {"feature_group_count": 2, "padding": "SAME"}),
+    "few words": ((3, 2, 4), (5, 4, 6), {"window_strides": (1,), "dimension_numbers": ("NWC", "WIO", "NWC")}),
+    "no small images": ((0, 2, 2, 1), (3, 3, 1, 4), {"padding": "SAME"}),
     "1×1 in groups": ((4, 32, 32, 6), (1, 1, 3, 4), {"feature_group_count": 2, "padding": "VALID"}),
 }
 

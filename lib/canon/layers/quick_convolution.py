@@ -7,6 +7,7 @@ XLA's CPU backend is slow at some things that come to the same, up to rounding, 
   `columns - 1`, with zeros, gives so many neighbouring columns of the result at once, and is moved by as many.
 - The gradient with respect to a large image's kernel: a sum over all images, which is quicker in parts. For a 1×1
   kernel it is a product of two matrices.
+- Images that are smaller than the kernel: see `canon.layers.dense_convolution`.
 - Work before a convolution that is merged into the copies which its gradients take: see `canon.layers.materialized`.
 """
 
@@ -20,6 +21,7 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.layers import quick
+from canon.layers.dense_convolution import convolve_small, is_small
 from canon.layers.materialized import materialized
 from canon.layers.precision import at_least_float32
 
@@ -59,11 +61,13 @@ def convolve(
         return plain(x, kernel)
 
     window = kernel.shape[:-2]
-    is_dense = _is_one(window_strides) and all(
-        _is_one(arguments.get(name) or ()) for name in ("lhs_dilation", "rhs_dilation", "feature_group_count")
-    )
-    if isinstance(padding, str):
-        padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding) if is_dense else ()
+    is_whole = all(_is_one(arguments.get(name) or ()) for name in ("lhs_dilation", "rhs_dilation", "feature_group_count"))
+    if is_whole and isinstance(padding, str):
+        padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding)
+    if is_whole and is_small(x.shape[1:-1], window, window_strides, padding):
+        return convolve_small(materialized(x), kernel, window_strides, padding, arguments.get("precision"))
+    is_dense = is_whole and _is_one(window_strides)
+    padding = padding if is_dense else ()
     keeps_size = all(before == after == 0 for before, after in padding)  # for 1×1; (1, −1) keeps it, and shifts
     is_product = is_dense and keeps_size and _is_one(window)
     result, of_images = plain, None
