@@ -4,7 +4,7 @@
 
 It runs `launch.py run EXPERIMENT` (`plain_vs_residual`, if nothing is said) in this process, with nothing compiled
 before and in a folder that is gone afterwards, and counts each moment for what goes on at it: the innermost of what is
-timed here. So the shares add up to the whole.
+timed here. So the shares add up to the whole. While steps are computed something else may be counted: see `LEAST`.
 """
 
 import time
@@ -15,11 +15,13 @@ import collections  # noqa: E402
 import contextlib  # noqa: E402
 import functools  # noqa: E402
 import io  # noqa: E402
+import itertools  # noqa: E402
+import math  # noqa: E402
 import os  # noqa: E402
 import sys  # noqa: E402
 import tempfile  # noqa: E402
 import threading  # noqa: E402
-from collections.abc import Callable, Iterator  # noqa: E402
+from collections.abc import Callable, Iterable, Iterator  # noqa: E402
 
 from canon import huge_pages  # noqa: E402
 
@@ -34,18 +36,21 @@ Interval = tuple[float, float, str]
 """From, to, and what."""
 
 
+LEAST = ("steps", "rest of a run", "rest")
+"""While one thread does something else, this is not what the others are counted for: runs that are trained together are
+in threads of their own, and wait in their steps for each other."""
+
+
 class Timeline:
-    """What went on in this thread, and when."""
+    """What goes on in each thread, and when."""
 
     def __init__(self):
-        self._thread = threading.get_ident()
-        self._intervals: list[Interval] = []
+        self._intervals: dict[int, list[Interval]] = collections.defaultdict(list)
 
     def ended(self, name: str, seconds: float) -> None:
-        """Something that took so long is over."""
-        if threading.get_ident() == self._thread:
-            now = time.perf_counter()
-            self._intervals.append((now - seconds, now, name))
+        """Something that took so long in this thread is over."""
+        now = time.perf_counter()
+        self._intervals[threading.get_ident()].append((now - seconds, now, name))
 
     @contextlib.contextmanager
     def of(self, name: str) -> Iterator[None]:
@@ -67,30 +72,46 @@ class Timeline:
         return timed
 
     def shares(self, began: float, ended: float) -> dict[str, float]:
-        """Seconds by name, each moment counted for the innermost interval that it is in, the rest for `rest`."""
-        return innermost([(began, ended, "rest"), *self._intervals])
+        """Seconds by name; each moment is counted once, and what nothing is timed at for `rest`."""
+        threads = [[(began, ended, "rest")], *self._intervals.values()]
+        return merged([innermost(intervals) for intervals in threads])
 
 
-def innermost(intervals: list[Interval]) -> dict[str, float]:
-    """Seconds by name of nested intervals: each moment counts for that which began last."""
-    seconds: collections.Counter[str] = collections.Counter()
-    open_intervals: list[Interval] = []
-    before = 0.0
+def innermost(intervals: Iterable[Interval]) -> list[Interval]:
+    """Of nested intervals those that follow each other, in order: each moment has the name of that which began last."""
+    found: list[Interval] = []
+    around: list[Interval] = []
+    now = -math.inf
 
     def until(moment: float) -> None:
-        nonlocal before
-        while open_intervals and open_intervals[-1][1] <= moment:
-            _, end, name = open_intervals.pop()
-            seconds[name] += max(0.0, end - before)
-            before = max(before, end)
-        if open_intervals:
-            seconds[open_intervals[-1][2]] += max(0.0, moment - before)
-        before = max(before, moment)
+        nonlocal now
+        while around:
+            end = min(around[-1][1], moment)
+            if end > now:
+                found.append((now, end, around[-1][2]))
+                now = end
+            if around[-1][1] > moment:
+                break
+            around.pop()
+        now = moment
 
     for interval in sorted(intervals, key=lambda i: (i[0], -i[1])):
         until(interval[0])
-        open_intervals.append(interval)
-    until(float("inf"))
+        around.append(interval)
+    until(math.inf)
+    return found
+
+
+def merged(threads: list[list[Interval]]) -> dict[str, float]:
+    """Seconds by name of several threads' intervals: each moment counts once, for what is not among `LEAST` if it can."""
+    seconds: collections.Counter[str] = collections.Counter()
+    changes = sorted((at, is_begin, name) for t in threads for a, b, name in t for at, is_begin in ((a, 1), (b, 0)))
+    on: collections.Counter[str] = collections.Counter()
+    for (at, is_begin, name), (following, *_) in itertools.pairwise(changes):
+        on[name] += 1 if is_begin else -1
+        names = [name for name, count in on.items() if count]
+        if names and following > at:
+            seconds[min(names, key=lambda n: (n in LEAST and 1 + LEAST.index(n), n))] += following - at
     return dict(seconds)
 
 

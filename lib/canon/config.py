@@ -131,8 +131,9 @@ def default() -> ConfigDict:
     config.parallel.devices = 1  # the batch is split evenly over them; 0: all there are
     config.parallel.step = "jit"  # one program over all of them; or `pmap`: the step on each, which draws its own noise
     config.parallel.micro_batches = 1  # into which a batch is cut, one after another, in the memory of one
-    # The runs of an arm: `sequential`, one after another; or all seeds step by step in one program, as `unroll` (a step
-    # of each, to the same bits) or `vmap` (arrays with an axis more, the same up to rounding); `auto` measures.
+    # The runs of an arm: `sequential`, one after another; or all seeds step by step: `concurrent`, each for itself, at
+    # the same time; `unroll`, in one program (both to the same bits); `vmap`, in one with an axis more for all arrays
+    # (the same up to rounding); `auto` measures.
     config.parallel.seeds = "sequential"
     config.parallel.deterministic = False  # on a GPU: training takes the same bits every time, for some of its speed
     # What batch normalisation sees: `global`, the whole (micro-)batch, or `device`, each device's own part of it.

@@ -53,12 +53,12 @@ def test_a_seed_among_others_is_what_it_is_alone(tiny_config, tmp_path, text, ki
     changes = KINDS[kind] | ({"data": {"chunk": 6, "text": str(text)}} if kind == "lstm" else {})
     built = build(tiny_config, **changes)
     alone = {1: loop.train(built, 1, tmp_path / "alone-1")}
-    for way in ("unroll", "vmap"):
+    for way in ("concurrent", "unroll", "vmap"):
         results = together.train(members(built, tmp_path / way, (0, 1)), way)
         for seed, expected in alone.items():
             one, other = state_of(built, tmp_path / f"alone-{seed}"), state_of(built, tmp_path / way / f"seed-{seed}")
             bound = BOUNDS.get(kind, 1e-5)
-            if way == "unroll":
+            if way != "vmap":
                 assert results[seed].metrics == expected.metrics
                 assert recorded(tmp_path / way / f"seed-{seed}") == recorded(tmp_path / f"alone-{seed}")
                 jax.tree.map(np.testing.assert_array_equal, one, other)
@@ -69,7 +69,7 @@ def test_a_seed_among_others_is_what_it_is_alone(tiny_config, tmp_path, text, ki
                     assert max((np.abs(a - b).max() for a, b in leaves), default=0) < bound
 
 
-@pytest.mark.parametrize("way", ["unroll", "vmap"])
+@pytest.mark.parametrize("way", ["concurrent", "unroll", "vmap"])
 def test_a_run_that_diverges_leaves_the_others_alone(tiny_config, tmp_path, way):
     built = build(tiny_config)
     alone = loop.train(built, 1, tmp_path / "alone")
@@ -92,22 +92,24 @@ def test_a_run_that_diverges_leaves_the_others_alone(tiny_config, tmp_path, way)
     assert kept.metrics == pytest.approx(alone.metrics, rel=1e-4)
 
 
-def test_runs_that_reach_a_target_leave_at_different_steps(tiny_config, tmp_path):
+@pytest.mark.parametrize("way", ["concurrent", "unroll"])
+def test_runs_that_reach_a_target_leave_at_different_steps(tiny_config, tmp_path, way):
     fields = {"log_every": 1, "steps": 60, "target_error": 0.2, "stop_at_target": True}
     built = build(tiny_config, train=fields)
     alone = [loop.train(built, seed, tmp_path / f"alone-{seed}") for seed in (0, 1, 2)]
     assert len({result.step for result in alone}) > 1
-    found = together.train(members(built, tmp_path / "group", (0, 1, 2)), "unroll")
+    found = together.train(members(built, tmp_path / "group", (0, 1, 2)), way)
     assert [result.step for result in found] == [result.step for result in alone]
     assert [result.metrics for result in found] == [result.metrics for result in alone]
 
 
-def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path):
+@pytest.mark.parametrize("way", ["concurrent", "unroll"])
+def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path, way):
     built = build(tiny_config)
-    whole = together.train(members(built, tmp_path / "whole", (0, 1)), "unroll")
+    whole = together.train(members(built, tmp_path / "whole", (0, 1)), way)
     left = iter(range(13, -1, -1))
     with pytest.raises(loop.Interrupted):
-        together.train(members(built, tmp_path / "cut", (0, 1)), "unroll", should_stop=lambda: next(left, 0) == 0)
+        together.train(members(built, tmp_path / "cut", (0, 1)), way, should_stop=lambda: next(left, 0) == 0)
     # One of them alone, the other after it: whoever is left may be trained in another company.
     again = [loop.train(built, seed, tmp_path / "cut" / f"seed-{seed}") for seed in (0, 1)]
     assert [result.metrics for result in again] == [result.metrics for result in whole]
@@ -125,7 +127,8 @@ def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch)
         together.train(members(build(tiny_config), tmp_path, (0, 1)), "unroll")
 
 
-def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_config, tmp_path):
+@pytest.mark.parametrize("way", ["concurrent", "unroll"])
+def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_config, tmp_path, way):
     built = build(tiny_config)
 
     class Angry(loop.Nobody):
@@ -134,26 +137,30 @@ def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_co
 
     group = [*members(built, tmp_path, (0,)), together.Member(1, tmp_path / "angry", Angry(), built)]
     with pytest.raises(UserError, match="no more after 4"):
-        together.train(group, "unroll")
+        together.train(group, way)
     assert loop.read_result(tmp_path / "seed-0").status == "finished"
 
 
 @pytest.mark.parametrize(
-    ("speeds", "steps", "chosen", "tried"),
+    ("sequential", "concurrent", "unroll", "vmap", "steps", "chosen", "tried"),
     [
-        ({"sequential": (1, 0.4), "unroll": (4, 0.3), "vmap": (1, 0.35)}, 1000, "unroll", 3),
-        ({"sequential": (1, 0.4), "unroll": (4, 0.3), "vmap": (1, 0.2)}, 1000, "vmap", 3),
-        ({"sequential": (1, 0.4), "unroll": (4, 0.39), "vmap": (1, 0.5)}, 1000, "sequential", 3),  # it saves too little
-        ({"sequential": (10, 0.4), "unroll": (40, 0.1), "vmap": (10, 0.1)}, 100, "sequential", 1),  # to compile is dear
-        ({"sequential": (1, 0.4), "unroll": (4, 0.1), "vmap": (1, 0.2)}, 100, "vmap", 2),
+        ((1, 0.4), (1, 0.35), (4, 0.3), (1, 0.35), 1000, "unroll", 4),
+        ((1, 0.4), (1, 0.3), (4, 0.3), (1, 0.2), 1000, "vmap", 4),
+        ((1, 0.4), (1, 0.2), (4, 0.3), (1, 0.3), 1000, "concurrent", 4),
+        ((1, 0.4), (1, 0.39), (4, 0.39), (1, 0.5), 1000, "sequential", 4),  # it saves too little
+        ((10, 0.4), (10, 0.3), (40, 0.1), (10, 0.1), 100, "concurrent", 2),  # to compile is dear
+        ((1, 0.4), (1, 0.4), (4, 0.1), (1, 0.2), 100, "vmap", 3),
     ],
 )
-def test_the_fastest_way_is_chosen_and_no_measure_costs_more_than_it_can_save(speeds, steps, chosen, tried):
+def test_the_fastest_way_is_chosen_and_no_measure_costs_more_than_it_can_save(
+    sequential, concurrent, unroll, vmap, steps, chosen, tried
+):
+    speeds = {"sequential": sequential, "concurrent": concurrent, "unroll": unroll, "vmap": vmap}
     found, measured = strategy.fastest(lambda way: Speed(*speeds[way]), members=4, steps=steps)
     assert (found, len(measured)) == (chosen, tried)
 
 
-@pytest.mark.parametrize("way", ["sequential", "unroll", "vmap"])
+@pytest.mark.parametrize("way", ["sequential", "concurrent", "unroll", "vmap"])
 def test_every_way_can_be_measured(tiny_config, way):
     speed = strategy.measure([build(tiny_config)] * 2, way)
     assert speed.step > 0
@@ -164,8 +171,8 @@ def test_a_choice_is_kept_for_the_study_that_goes_on(tiny_config, tmp_path, monk
     built = build(tiny_config)
     path = tmp_path / "arm" / strategy.FILE
     monkeypatch.setattr(strategy, "_SHARE", 1e9)  # everything is tried, and sequential is kept
-    assert strategy.choose([built] * 2, path) in ("unroll", "vmap", "sequential")
-    assert set(json.loads(path.read_text())["measured"]) == {"sequential", "unroll", "vmap"}
+    assert strategy.choose([built] * 2, path) in ("concurrent", "unroll", "vmap", "sequential")
+    assert set(json.loads(path.read_text())["measured"]) == {"sequential", "concurrent", "unroll", "vmap"}
     path.write_text('{"strategy": "vmap"}')
     assert strategy.choose([built] * 2, path) == "vmap"
     for content in ('{"strategy": "auto"}', "{}", "vmap"):
@@ -174,7 +181,7 @@ def test_a_choice_is_kept_for_the_study_that_goes_on(tiny_config, tmp_path, monk
             strategy.choose([built] * 2, path)
 
 
-@pytest.mark.parametrize("way", ["unroll", "vmap", "auto"])
+@pytest.mark.parametrize("way", ["concurrent", "unroll", "vmap", "auto"])
 def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_study, tmp_path, way):
     with tiny_study.unlocked():
         tiny_study.seeds = 3
@@ -199,7 +206,7 @@ def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_stu
     assert all(run.directory.joinpath("result.json").exists() for run in runs)
 
 
-@pytest.mark.parametrize("way", ["unroll", "vmap", pytest.param("auto", marks=pytest.mark.slow)])
+@pytest.mark.parametrize("way", ["concurrent", "unroll", "vmap", pytest.param("auto", marks=pytest.mark.slow)])
 def test_trials_of_different_rates_are_together_what_each_is_alone(tiny_study, tmp_path, way):
     with tiny_study.unlocked():
         rates = {name: {"schedule": {"learning_rate": r}} for name, r in (("low", 0.01), ("high", 0.1))}
@@ -222,7 +229,7 @@ def test_trials_of_different_rates_are_together_what_each_is_alone(tiny_study, t
         planned = runner.planned(tiny_study, folder, ["narrow"])
         runner.run(planned, runner.Programs(tiny_study, folder).build, Watching())
         found[seeds] = [runner.read_result(run.directory).metrics for run in planned]
-        if seeds == "unroll":
+        if seeds in ("concurrent", "unroll"):
             assert together_now == [2, 2, 4, 4, 7, 7, 7]  # the candidates on one fold, then on the other; then the runs
     assert found[way] == found["sequential"]
 

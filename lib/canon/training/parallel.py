@@ -27,7 +27,7 @@ AXIS = "data"
 STEPS = ("jit", "pmap")
 """What `parallel.step` can be."""
 
-SEEDS = ("sequential", "unroll", "vmap", "auto")
+SEEDS = ("sequential", "concurrent", "unroll", "vmap", "auto")
 """What `parallel.seeds` can be."""
 
 STATISTICS = ("global", "device")

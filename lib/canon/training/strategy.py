@@ -3,6 +3,7 @@
 import json
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +19,8 @@ FILE = "seeds.json"
 
 _STEPS = 5  # that are timed, after one that is compiled
 _SHARE = 0.05  # of the time that all runs will take, which measuring another way may cost, or must promise to save
-_COMPILE = {"unroll": lambda members: members, "vmap": lambda members: 1.5}  # how much longer than one step's
+# How much there is to compile beside what one after another takes, in its time.
+_COMPILE = {"concurrent": lambda members: 0, "unroll": lambda members: members, "vmap": lambda members: 1.5}
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,8 @@ def choose(programs: Sequence[Program], path: Path) -> str:
     if (chosen := kept(path)) is not None:
         return chosen
     steps = max(program.config.train.steps for program in programs)
-    ways = ("unroll", "vmap") if all(program is programs[0] for program in programs) else ("unroll",)
+    alike = all(program is programs[0] for program in programs)
+    ways = ("concurrent", "unroll", *(["vmap"] if alike else []))
     chosen, speeds = fastest(lambda way: measure(programs, way), len(programs), steps, ways)
     content = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -51,7 +54,7 @@ def kept(path: Path) -> str | None:
 
 
 def fastest(
-    measure: Callable[[str], Speed], members: int, steps: int, ways: Sequence[str] = ("unroll", "vmap")
+    measure: Callable[[str], Speed], members: int, steps: int, ways: Sequence[str] = ("concurrent", "unroll", "vmap")
 ) -> tuple[str, dict[str, Speed]]:
     """The fastest of `ways`, or `sequential` where none saves a twentieth of it; and the speeds that were measured."""
     speeds = {"sequential": measure("sequential")}
@@ -80,6 +83,16 @@ def measure(programs: Sequence[Program], way: str) -> Speed:
 
         def step(states: list) -> list:
             return [p.train_step(*each)[0] for p, *each in zip(programs, states, batches, strict=True)]
+
+    elif way == "concurrent":
+        threads = [ThreadPoolExecutor(1) for _ in programs]  # as they have them in `canon.training.together`
+
+        def step(states: list) -> list:
+            asked = [
+                thread.submit(program.train_step, *each)
+                for thread, program, *each in zip(threads, programs, states, batches, strict=True)
+            ]
+            return [each.result()[0] for each in asked]
 
     else:
         many = parallel.jit_many([program.step for program in programs], programs[0].mesh, batches[0], way)

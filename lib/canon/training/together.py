@@ -1,8 +1,9 @@
-"""Several runs, such as those of the seeds of an arm, step by step in one program.
+"""Several runs, such as those of the seeds of an arm, step by step together.
 
-Each run has its loop, in a thread of its own; when all of them want a step, one program takes it for all. Only one
-thread is awake at any time, so that nothing else has to know of the others: each run evaluates, records, saves,
-diverges or ends by itself, and those that are left go on.
+Each run has its loop, in a thread of its own; when all of them want a step, one program takes it for all, or each asks
+for its own and the device computes them at the same time. Only one thread is awake at any time, so that nothing else
+has to know of the others: each run evaluates, records, saves, diverges or ends by itself, and those that are left go
+on.
 """
 
 import functools
@@ -28,7 +29,8 @@ class Member:
       seed: of every random number.
       directory: the run's folder.
       observer: told of what happens to this run.
-      program: what it trains; `unroll` takes members that train different ones, such as with different rates.
+      program: what it trains; all ways but `vmap` take members that train different ones, such as with different
+        rates.
     """
 
     seed: int
@@ -47,7 +49,8 @@ def train(
 
     Args:
       members: the runs.
-      strategy: `unroll` or `vmap`: see `parallel.jit_many`.
+      strategy: `concurrent`, each step for itself, and all of them at the same time: a small network leaves much of
+        two cores idle. Or `unroll` or `vmap`: see `parallel.jit_many`.
       should_stop, profile: see `loop.train`.
 
     Returns:
@@ -99,9 +102,22 @@ class _Steps:
         self._present = set(range(len(programs)))
         self._wanted: dict[int, tuple[Any, Any]] = {}
         self._taken: dict[int, Any] = {}
+        self._begun = [0] * len(programs)
 
     def take(self, number: int, state: Any, batch: Any) -> Any:
         """The step of one run; returns when all runs that are there have wanted one."""
+        return (self._take_alone if self._strategy == "concurrent" else self._take_as_one)(number, state, batch)
+
+    def _take_alone(self, number: int, state: Any, batch: Any) -> Any:
+        # JAX computes what one thread asks for in that order, and what several do at the same time.
+        outcome = self._programs[number].train_step(state, batch)
+        self._begun[number] += 1
+        self.turn.notify_all()
+        # Nobody gets ahead, or the one that waits for its results would keep the others from asking for theirs.
+        self.turn.wait_for(lambda: all(self._begun[other] >= self._begun[number] for other in self._present))
+        return outcome
+
+    def _take_as_one(self, number: int, state: Any, batch: Any) -> Any:
         self._wanted[number] = state, batch
         self._take_if_all_want()
         while number not in self._taken:
@@ -115,6 +131,7 @@ class _Steps:
         """The run has ended; the others do not wait for it any more."""
         self._present.discard(number)
         self._take_if_all_want()
+        self.turn.notify_all()
 
     def _take_if_all_want(self) -> None:
         if not self._wanted or self._wanted.keys() != self._present:
