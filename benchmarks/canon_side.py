@@ -47,8 +47,8 @@ class Steps:
         self._batch = jax.device_put(batch, parallel.split(mesh))
         plain = make_train_step(of_task(task), chain, schedule, lambda b, key: b)
         self._step = parallel.jit(plain, mesh, self._batch, donate_state=True)
-        init = parallel.jit_init(lambda seed: initial_state(task, chain, self._batch, seed), mesh)
-        self._state = init(jnp.uint32(0))
+        init, _ = parallel.compile_init(lambda seed: initial_state(task, chain, self._batch, seed), mesh)
+        self._state = init(0)
         self._plain = plain
 
     def __call__(self, steps: int) -> None:

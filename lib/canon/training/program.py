@@ -178,16 +178,15 @@ def build(config: ConfigDict) -> Program:
         blank = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), seen)
         return initial_state(task, optimizer, blank, seed)
 
-    abstract = jax.eval_shape(init, jax.ShapeDtypeStruct((), jax.numpy.uint32))
+    compiled_init, abstract = parallel.compile_init(init, mesh)
     place = parallel.replicated(mesh)
-    compiled_init = parallel.jit_init(init, mesh)
     gradient = parallel.in_parts(task, config.parallel, mesh)
     own_key = functools.partial(parallel.key_of_device, config=config.parallel)
     train_step = make_train_step(gradient, optimizer, schedule, prepare, "gradients" in watch, own_key)
     return Program(
         config=config,
         pipelines=batches,
-        init=lambda seed: compiled_init(jax.numpy.uint32(seed)),
+        init=compiled_init,
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
         step=train_step,
         mesh=mesh,
