@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 REPRODUCED = "reproduced"
 CONTRADICTED = "contradicted"
@@ -49,13 +49,15 @@ def compare(differences: Sequence[float], threshold: float = 0.0, confidence: fl
     mean = float(values.mean())
     if len(values) == 1:
         return Comparison(1, mean, None, UNDERPOWERED)
-    half_width = stats.t.ppf((1 + confidence) / 2, len(values) - 1) * values.std(ddof=1) / math.sqrt(len(values))
+    half_width = special.stdtrit(len(values) - 1, (1 + confidence) / 2) * values.std(ddof=1) / math.sqrt(len(values))
     low, high = mean - float(half_width), mean + float(half_width)
     verdict = REPRODUCED if low > threshold else CONTRADICTED if high < threshold else UNDERPOWERED
     return Comparison(len(values), mean, (low, high), verdict)
 
 
 def _by_signs(excess: np.ndarray, confidence: float) -> str:
+    from scipy import stats  # a second and more; few studies come here
+
     above, below = int((excess > 0).sum()), int((excess < 0).sum())
     if above + below == 0 or stats.binomtest(above, above + below).pvalue > 1 - confidence:
         return UNDERPOWERED

@@ -9,6 +9,7 @@ import contextlib
 import math
 import time
 from collections.abc import Callable, Iterable
+from contextlib import AbstractContextManager
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Protocol
@@ -96,6 +97,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     profile: Profile | None = None,
     train_step: TrainStep | None = None,
+    asleep: Callable[[], AbstractContextManager] = contextlib.nullcontext,
 ) -> Result:
     """Trains one run to its end, from its newest checkpoint if it has one. A run that has ended is only read.
 
@@ -109,6 +111,7 @@ def train(
       should_stop: asked after every step.
       profile: of some of the steps, where one is wanted.
       train_step: in place of the program's own, where other runs take theirs with it.
+      asleep: what is entered while the run only waits for the disk.
 
     Raises:
       Interrupted: `should_stop` said yes; the run is saved.
@@ -130,6 +133,8 @@ def train(
             ):
                 take = train_step or program.train_step
                 result = _train(program, take, seed, directory, checkpoints, best, observer, should_stop, profile)
+                with asleep():
+                    checkpoints.wait()
             if result is not None:  # the last checkpoint is written
                 versions, hardware = environment.versions(), environment.hardware(program.devices)
                 write_result(directory, replace(result, versions=versions, hardware=hardware))

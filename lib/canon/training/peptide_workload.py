@@ -9,7 +9,6 @@ from flax import linen as nn
 from jax import numpy as jnp
 from jax.sharding import Mesh
 from ml_collections import ConfigDict, FrozenConfigDict
-from scipy import stats
 
 from canon import losses, models
 from canon.data import peptides
@@ -106,7 +105,8 @@ def predict(model: nn.Module, variables: Variables, pipeline: ArrayPipeline, bat
 
 def agreement(outputs: np.ndarray, affinities: np.ndarray) -> dict[str, float]:
     """See `canon.training.measures.MEASURED`; where all outputs are alike they are the worst."""
-    from sklearn.metrics import roc_auc_score  # an import of half a second
+    from scipy import stats  # imports of half a second and more
+    from sklearn.metrics import roc_auc_score
 
     if not np.isfinite(outputs).all() or np.ptp(outputs) == 0:
         return measures.worst("peptide_binding")

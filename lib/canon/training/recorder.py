@@ -10,12 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from tensorboardX.event_file_writer import EventsWriter
-from tensorboardX.proto.event_pb2 import Event, SessionLog
-from tensorboardX.summary import scalar
-
-from canon import files
+from canon import files, imports
 from canon.errors import UserError
+
+with imports.without("torch"):  # which it loads where it is there, for seconds, and has no use for here
+    from tensorboardX.event_file_writer import EventsWriter
+    from tensorboardX.proto.event_pb2 import Event, SessionLog
+    from tensorboardX.summary import scalar
 
 METRICS_FILE = "metrics.jsonl"
 

@@ -6,9 +6,10 @@ has to know of the others: each run evaluates, records, saves, diverges or ends 
 on.
 """
 
+import contextlib
 import functools
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -68,7 +69,7 @@ def train(
             try:
                 take = functools.partial(steps.take, number)
                 its = member.seed, member.directory, member.observer
-                results[number] = loop.train(member.program, *its, should_stop, profile, take)
+                results[number] = loop.train(member.program, *its, should_stop, profile, take, steps.asleep)
             except BaseException as error:  # raised again in the thread that waits
                 errors.append(error)
             finally:
@@ -126,6 +127,15 @@ class _Steps:
         if isinstance(outcome, BaseException):
             raise outcome
         return outcome
+
+    @contextlib.contextmanager
+    def asleep(self) -> Iterator[None]:
+        """Within, another thread may be awake."""
+        self.turn.release()
+        try:
+            yield
+        finally:
+            self.turn.acquire()
 
     def leave(self, number: int) -> None:
         """The run has ended; the others do not wait for it any more."""
