@@ -34,7 +34,7 @@ WORK = {
 }
 LAUNCHES = "launches"
 STUDY = "study"
-WAYS = ("sequential", "unroll", "vmap")
+WAYS = ("sequential", "concurrent", "unroll", "vmap")
 
 EXPERIMENT = """
 from ml_collections import ConfigDict

@@ -1,29 +1,29 @@
 """Where the time of a whole study goes, from the start of the process to the verdict.
 
-    python -m benchmarks.shares [EXPERIMENT] [--config.FIELD=VALUE ...]
+    python -m benchmarks.shares [plain_vs_residual] [--config.FIELD=VALUE ...]
 
-It runs `launch.py run EXPERIMENT` (`plain_vs_residual`, if nothing is said) in this process, with nothing compiled
-before and in a folder that is gone afterwards, and counts each moment for what goes on at it: the innermost of what is
-timed here. So the shares add up to the whole. While steps are computed something else may be counted: see `LEAST`.
+It runs `launch.py run` with these words (`plain_vs_residual`, if no experiment is named) in this process, with nothing
+compiled before and in a folder that is gone afterwards, and counts each moment for what goes on at it: the innermost of
+what is timed here. So the shares add up to the whole. While steps are computed something else may be counted: see
+`LEAST`.
 """
 
+import collections
+import contextlib
+import functools
+import io
+import itertools
+import math
+import os
+import sys
+import tempfile
+import threading
 import time
+from collections.abc import Callable, Iterable, Iterator
+
+from canon import huge_pages
 
 _BEGAN = time.perf_counter()
-
-import collections  # noqa: E402
-import contextlib  # noqa: E402
-import functools  # noqa: E402
-import io  # noqa: E402
-import itertools  # noqa: E402
-import math  # noqa: E402
-import os  # noqa: E402
-import sys  # noqa: E402
-import tempfile  # noqa: E402
-import threading  # noqa: E402
-from collections.abc import Callable, Iterable, Iterator  # noqa: E402
-
-from canon import huge_pages  # noqa: E402
 
 OF_JAX = {
     "/jax/core/compile/jaxpr_trace_duration": "tracing",
@@ -103,7 +103,7 @@ def innermost(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def merged(threads: list[list[Interval]]) -> dict[str, float]:
-    """Seconds by name of several threads' intervals: each moment counts once, for what is not among `LEAST` if it can."""
+    """Seconds by name of several threads' intervals: each moment counts once, if it can for what is not in `LEAST`."""
     seconds: collections.Counter[str] = collections.Counter()
     changes = sorted((at, is_begin, name) for t in threads for a, b, name in t for at, is_begin in ((a, 1), (b, 0)))
     on: collections.Counter[str] = collections.Counter()
@@ -115,13 +115,17 @@ def merged(threads: list[list[Interval]]) -> dict[str, float]:
     return dict(seconds)
 
 
+OF_LOOP = {"compile": "first step", "step": "steps", "evaluate": "evaluations", "save": "checkpoints"}
+"""What `canon.training.stopwatch` times, likewise; a first step is compiled, which JAX tells of."""
+
+
 def run(arguments: list[str]) -> dict[str, float]:
     """Seconds by what they were spent on."""
     timeline = Timeline()
     with timeline.of("importing"):
         import jax
-
         import launch
+
         from canon.commands import conduct, run  # noqa: F401  what a launch imports
         from canon.study import report
         from canon.training import loop, program
@@ -132,20 +136,19 @@ def run(arguments: list[str]) -> dict[str, float]:
         if event in OF_JAX:
             timeline.ended(OF_JAX[event], seconds)
 
+    def of(self: Stopwatch, part: str, of=Stopwatch.of) -> contextlib.ExitStack:
+        entered = contextlib.ExitStack()
+        entered.enter_context(timeline.of(OF_LOOP.get(part, part)))
+        entered.enter_context(of(self, part))
+        return entered
+
     jax.monitoring.register_event_duration_secs_listener(over)
     program.build = timeline.timed("building programs", program.build)
     report.write = timeline.timed("judging and reporting", report.write)
     loop.train = timeline.timed("rest of a run", loop.train)
-    Checkpoints.__init__ = timeline.timed("checkpoints", Checkpoints.__init__)
-    Checkpoints.__exit__ = timeline.timed("checkpoints", Checkpoints.__exit__)
-    of, names = Stopwatch.of, {"compile": "first step", "step": "steps", "evaluate": "evaluations", "save": "checkpoints"}
-
-    @contextlib.contextmanager
-    def of_part(self, part: str):
-        with timeline.of(names.get(part, part)), of(self, part):
-            yield
-
-    Stopwatch.of = of_part
+    Stopwatch.of = of
+    for method in ("__init__", "__exit__", "wait"):
+        setattr(Checkpoints, method, timeline.timed("checkpoints", getattr(Checkpoints, method)))
     with tempfile.TemporaryDirectory() as folder:
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder + "/cache"
         jax.config.update("jax_compilation_cache_dir", folder + "/cache")
@@ -160,7 +163,7 @@ def run(arguments: list[str]) -> dict[str, float]:
 def main() -> None:
     """Prints the table."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0].startswith("-"):
+    if all(word.startswith("--config.") for word in arguments):
         arguments = ["plain_vs_residual", *arguments]
     if "--help" in arguments or "-h" in arguments:
         print(__doc__)

@@ -95,3 +95,41 @@ def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message)
     (line,) = done.stderr.splitlines()
     assert message in line
     assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
+
+
+def test_a_moment_counts_for_the_innermost_interval_of_a_thread():
+    from benchmarks.shares import innermost
+
+    nested = [(0, 10, "run"), (1, 4, "steps"), (2, 3, "tracing"), (6, 7, "steps"), (12, 13, "report")]
+    assert innermost(nested) == [
+        (0, 1, "run"), (1, 2, "steps"), (2, 3, "tracing"), (3, 4, "steps"), (4, 6, "run"), (6, 7, "steps"),
+        (7, 10, "run"), (12, 13, "report"),
+    ]  # fmt: skip
+
+
+def test_a_moment_of_several_threads_counts_once_and_last_for_what_waits():
+    from benchmarks.shares import innermost, merged
+
+    threads = [[(0, 10, "rest")], [(1, 5, "steps")], [(2, 6, "steps"), (3, 4, "evaluations")]]
+    assert merged([innermost(intervals) for intervals in threads]) == {"rest": 5, "steps": 4, "evaluations": 1}
+
+
+def test_the_shares_of_a_study_add_up_to_the_whole(tmp_path):
+    from benchmarks.seeds import EXPERIMENT
+
+    (tmp_path / "study.py").write_text(EXPERIMENT)
+    fields = ["--config.train.steps=20", "--config.seeds=2", "--config.parallel.seeds=concurrent"]
+    command = [sys.executable, "-m", "benchmarks.shares", f"--config={tmp_path / 'study.py'}", *fields]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300, check=True)
+    seconds = {line[:24].strip(): float(line[24:34]) for line in done.stdout.splitlines()}
+    whole = seconds.pop("whole")
+    assert sum(seconds.values()) == pytest.approx(whole, abs=0.05 * len(seconds))
+    assert {"importing", "compiling", "tracing", "steps", "checkpoints"} <= set(seconds)
+
+
+def test_the_shares_of_no_study_are_told_in_one_line():
+    command = [sys.executable, "-m", "benchmarks.shares", "no_such_experiment"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=300)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert not done.stdout

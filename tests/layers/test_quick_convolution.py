@@ -1,3 +1,5 @@
+import re
+
 import jax
 import numpy as np
 import pytest
@@ -5,6 +7,7 @@ from jax import lax
 from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
+from canon.compile_options import compile_options
 from canon.layers import quick_convolution
 from canon.layers.convolution import Conv
 from canon.layers.quick_convolution import convolve
@@ -118,6 +121,26 @@ def test_a_hessian_vector_product_goes_forward_over_reverse(random):
 
     with jax.enable_x64(True):
         np.testing.assert_allclose(product(convolve), product(lax.conv_general_dilated), rtol=1e-9, atol=1e-9)
+
+
+def test_in_a_loop_every_convolution_has_the_form_that_a_cpu_has_code_for(random):
+    """In any other XLA writes loops of its own, thirty times as slow: https://github.com/jax-ml/jax/issues/12868."""
+    x, kernels = random.normal(size=(4, 8, 8, 16)), random.normal(size=(3, 3, 3, 16, 16))
+    x, kernels = x.astype(np.float32), kernels.astype(np.float32)
+
+    def in_a_loop(convolution):
+        def layer(x, kernel):
+            return jnp.tanh(convolution(x, kernel, (1, 1), "SAME", dimension_numbers=NUMBERS)), None
+
+        return jax.grad(lambda x, kernels: jax.lax.scan(layer, x, kernels)[0].sum(), (0, 1))
+
+    def forms(function):
+        compiled = jax.jit(function, compiler_options=compile_options("cpu")).lower(x, kernels).compile()
+        return set(re.findall(r"dim_labels=([^,\s]+)", compiled.as_text()))
+
+    assert forms(in_a_loop(convolve)) == {"b01f_01io->b01f"} < forms(in_a_loop(lax.conv_general_dilated))
+    ours, theirs = in_a_loop(convolve)(x, kernels), in_a_loop(lax.conv_general_dilated)(x, kernels)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=2e-3, atol=2e-3), ours, theirs)
 
 
 def test_another_backend_is_given_the_plain_convolution(monkeypatch):

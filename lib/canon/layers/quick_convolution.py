@@ -6,7 +6,7 @@ XLA's CPU backend is slow at some things that come to the same, up to rounding, 
   window is copied before it is multiplied, and the copies cost more than the products. A kernel that is wider by
   `columns - 1`, with zeros, gives so many neighbouring columns of the result at once, and is moved by as many.
 - The gradient with respect to a large image's kernel: a sum over all images, which is quicker in parts. For a 1×1
-  kernel it is a product of two matrices.
+  kernel it is a product of two matrices. In a loop it is thirty times as slow, but as `_as_images` writes it.
 - Images that are smaller than the kernel: see `canon.layers.dense_convolution`.
 - Work before a convolution that is merged into the copies which its gradients take: see `canon.layers.materialized`.
 """
@@ -61,7 +61,8 @@ def convolve(
         return plain(x, kernel)
 
     window = kernel.shape[:-2]
-    is_whole = all(_is_one(arguments.get(name) or ()) for name in ("lhs_dilation", "rhs_dilation", "feature_group_count"))
+    special = ("lhs_dilation", "rhs_dilation", "feature_group_count")
+    is_whole = all(_is_one(arguments.get(name) or ()) for name in special)
     if is_whole and isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding)
     if is_whole and is_small(x.shape[1:-1], window, window_strides, padding):
@@ -92,7 +93,9 @@ def convolve(
             rows = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
             of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
             return of_x, of_kernel.reshape(kernel.shape)
-        return of_x, _kernel_gradient(result, x, kernel, gradient)
+        is_plain = is_dense and _columns(*kernel.shape[-2:]) == 1
+        of_kernel = _as_images(padding, arguments.get("precision")) if is_plain else _transposed(result, kernel)
+        return of_x, _kernel_gradient(of_kernel, x, kernel, gradient)
 
     convolution = jax.custom_vjp(lambda x, kernel: result(x, kernel))
     convolution.defvjp(forward, backward)
@@ -139,11 +142,40 @@ def _kernel_gradient(convolution, x: jax.Array, kernel: jax.Array, gradient: jax
     total = jnp.zeros(kernel.shape, at_least_float32(kernel.dtype))
     for part in range(parts):
         # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
-        images, its_gradient = x[part::parts], gradient[part::parts]
-        transposed = jax.linear_transpose(functools.partial(convolution, images), kernel)
-        (of_part,) = transposed(its_gradient)
-        total += of_part.astype(total.dtype)
+        total += convolution(x[part::parts], gradient[part::parts]).astype(total.dtype)
     return total.astype(kernel.dtype)
+
+
+def _transposed(convolution: Convolution, kernel: jax.Array) -> Convolution:
+    """The gradient with respect to the kernel as JAX derives it: of `x` and the gradient of the result."""
+
+    def of_kernel(x, gradient):
+        (found,) = jax.linear_transpose(functools.partial(convolution, x), kernel)(gradient)
+        return found
+
+    return of_kernel
+
+
+def _as_images(padding: Sequence[tuple[int, int]], precision: lax.PrecisionLike) -> Convolution:
+    """The same, of a convolution without strides, as a convolution of channels, each an image of so many channels as
+    there were images, with the gradient as its kernel.
+
+    So XLA rewrites it too, but in the main program alone: in a loop it leaves it as it is, and takes thirty times as
+    long (https://github.com/jax-ml/jax/issues/12868).
+    """
+
+    def of_kernel(x, gradient):
+        axes = x.ndim - 2
+        images_last, features_last = (axes + 1, *range(1, axes + 1), 0), (*range(1, axes + 1), 0, axes + 1)
+        images, kernel = materialized((x.transpose(images_last), gradient.transpose(features_last)))
+        last = (0, axes + 1, *range(1, axes + 1))
+        numbers = lax.ConvDimensionNumbers(last, (axes + 1, axes, *range(axes)), last)
+        found = lax.conv_general_dilated(
+            images, kernel, (1,) * axes, padding, dimension_numbers=numbers, precision=precision
+        )
+        return found.transpose(*range(1, axes + 1), 0, axes + 1)
+
+    return of_kernel
 
 
 def _parts(images: int, pixels: int) -> int:
