@@ -1,4 +1,4 @@
-"""Where the time of a whole study goes, from the start of the process to the verdict.
+"""Where the time of a whole study goes, from the first import to the verdict.
 
     python -m benchmarks.shares [plain_vs_residual] [--config.FIELD=VALUE ...]
 
@@ -36,9 +36,9 @@ Interval = tuple[float, float, str]
 """From, to, and what."""
 
 
-LEAST = ("steps", "rest of a run", "rest")
+LEAST = ("checkpoints", "steps", "rest of a run", "rest")
 """While one thread does something else, this is not what the others are counted for: runs that are trained together are
-in threads of their own, and wait in their steps for each other."""
+in threads of their own, and wait in their steps for each other, and for the disk."""
 
 
 class Timeline:
@@ -119,8 +119,8 @@ OF_LOOP = {"compile": "first step", "step": "steps", "evaluate": "evaluations", 
 """What `canon.training.stopwatch` times, likewise; a first step is compiled, which JAX tells of."""
 
 
-def run(arguments: list[str]) -> dict[str, float]:
-    """Seconds by what they were spent on."""
+def run(arguments: list[str]) -> tuple[dict[str, float], float]:
+    """Seconds by what they were spent on, and those of the whole."""
     timeline = Timeline()
     with timeline.of("importing"):
         import jax
@@ -157,7 +157,7 @@ def run(arguments: list[str]) -> dict[str, float]:
         ended = time.perf_counter()
     if status:
         raise SystemExit(status)
-    return timeline.shares(_BEGAN, ended)
+    return timeline.shares(_BEGAN, ended), ended - _BEGAN
 
 
 def main() -> None:
@@ -168,8 +168,7 @@ def main() -> None:
     if "--help" in arguments or "-h" in arguments:
         print(__doc__)
         return
-    seconds = run(arguments)
-    whole = sum(seconds.values())
+    seconds, whole = run(arguments)
     for name, spent in sorted(seconds.items(), key=lambda item: -item[1]):
         print(f"{name:24} {spent:8.1f} s {spent / whole:7.1%}")
     print(f"{'whole':24} {whole:8.1f} s")

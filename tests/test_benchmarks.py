@@ -110,8 +110,9 @@ def test_a_moment_counts_for_the_innermost_interval_of_a_thread():
 def test_a_moment_of_several_threads_counts_once_and_last_for_what_waits():
     from benchmarks.shares import innermost, merged
 
-    threads = [[(0, 10, "rest")], [(1, 5, "steps")], [(2, 6, "steps"), (3, 4, "evaluations")]]
-    assert merged([innermost(intervals) for intervals in threads]) == {"rest": 5, "steps": 4, "evaluations": 1}
+    threads = [[(0, 10, "rest")], [(1, 5, "steps")], [(2, 6, "steps"), (3, 4, "evaluations")], [(3, 7, "checkpoints")]]
+    found = merged([innermost(intervals) for intervals in threads])
+    assert found == {"rest": 4, "steps": 2, "evaluations": 1, "checkpoints": 3}
 
 
 def test_the_shares_of_a_study_add_up_to_the_whole(tmp_path):
@@ -125,6 +126,18 @@ def test_the_shares_of_a_study_add_up_to_the_whole(tmp_path):
     whole = seconds.pop("whole")
     assert sum(seconds.values()) == pytest.approx(whole, abs=0.05 * len(seconds))
     assert {"importing", "compiling", "tracing", "steps", "checkpoints"} <= set(seconds)
+
+
+def test_a_convolution_in_a_loop_has_the_gradient_that_it_has_without():
+    import jax
+    from benchmarks.convolution_loop import FORMS, gradient
+
+    random = np.random.default_rng(0)
+    x = random.normal(size=(2, 4, 4, 8)).astype(np.float32)
+    kernels = random.normal(size=(3, 3, 3, 8, 8)).astype(np.float32) / 10
+    found = [gradient(form, is_loop)(x, kernels) for form in FORMS.values() for is_loop in (False, True)]
+    for other in found[1:]:
+        jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), found[0], other)
 
 
 def test_the_shares_of_no_study_are_told_in_one_line():

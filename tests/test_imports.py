@@ -1,5 +1,6 @@
 """What a launch does not load, and how."""
 
+import os
 import subprocess
 import sys
 
@@ -28,7 +29,11 @@ def test_it_is_back_after_an_error():
     assert colorsys.rgb_to_hsv(0, 0, 0) == (0, 0, 0)
 
 
-def test_a_launch_loads_no_library_that_it_may_not_need():
+def test_a_launch_loads_neither_pytorch_nor_scipy_stats(tmp_path):
+    (tmp_path / "torch.py").write_text("Tensor = None")  # found first, whether PyTorch is installed or not
     code = "import sys; from canon.commands import conduct; print(sorted({'torch', 'scipy.stats'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+    path = os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")])
+    done = subprocess.run(
+        [sys.executable, "-c", code], check=True, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": path}
+    )
     assert done.stdout == "[]\n"

@@ -132,8 +132,8 @@ def default() -> ConfigDict:
     config.parallel.step = "jit"  # one program over all of them; or `pmap`: the step on each, which draws its own noise
     config.parallel.micro_batches = 1  # into which a batch is cut, one after another, in the memory of one
     # The runs of an arm: `sequential`, one after another; or all seeds step by step: `concurrent`, each for itself, at
-    # the same time; `unroll`, in one program (both to the same bits); `vmap`, in one with an axis more for all arrays
-    # (the same up to rounding); `auto` measures.
+    # the same time (on several devices, and in jobs of a cluster, one after another); `unroll`, in one program (both to
+    # the same bits); `vmap`, in one with an axis more for all arrays (the same up to rounding); `auto` measures.
     config.parallel.seeds = "sequential"
     config.parallel.deterministic = False  # on a GPU: training takes the same bits every time, for some of its speed
     # What batch normalisation sees: `global`, the whole (micro-)batch, or `device`, each device's own part of it.
@@ -293,9 +293,20 @@ WITHOUT_EFFECT = (
 """The fields on which no result depends: where data is read from, how it comes to the device, and what is kept."""
 
 
+SAME_BITS = {"parallel.seeds": ("sequential", "concurrent", "unroll")}
+"""The values of fields among which no result depends either."""
+
+
+def with_effect(config: ConfigDict) -> dict[str, Any]:
+    """The fields on which results depend, by dotted key; of values that give the same results the first."""
+    fields = {name: value for name, value in flatten(config).items() if name not in WITHOUT_EFFECT}
+    same = {name: values[0] for name, values in SAME_BITS.items() if fields.get(name) in values}
+    return fields | same
+
+
 def identity(config: ConfigDict) -> str:
     """A digest of what a run is made of: two configs that give the same results have the same."""
-    fields = {name: value for name, value in flatten(config).items() if name not in WITHOUT_EFFECT}
+    fields = with_effect(config)
     return hashlib.sha256(json.dumps(fields, sort_keys=True, default=str).encode()).hexdigest()[:16]
 
 

@@ -22,6 +22,7 @@ def names(jobs):
 def test_each_run_is_a_job_but_where_runs_wait_for_each_other(tiny_study, tmp_path):
     with tiny_study.unlocked():
         tiny_study.seeds = 2
+        tiny_study.arms.narrow.parallel = ConfigDict({"seeds": "concurrent"})
         tiny_study.arms.wide.parallel = ConfigDict({"seeds": "unroll"})
     jobs = spread.divide(tiny_study, runs(tiny_study, tmp_path))
     assert names(jobs) == [["narrow 0"], ["wide 0", "wide 1"], ["narrow 1"]]

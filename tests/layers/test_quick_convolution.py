@@ -11,6 +11,7 @@ from canon.compile_options import compile_options
 from canon.layers import quick_convolution
 from canon.layers.convolution import Conv
 from canon.layers.quick_convolution import convolve
+from canon.layers.small_images import is_small
 
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 
@@ -55,6 +56,12 @@ CONVOLUTIONS = {
     "a small image, far from all": ((3, 1, 1, 4), (2, 2, 4, 5), {"padding": ((4, 5), (3, 2))}),
     "a kernel as large as the image": ((3, 5, 4, 2), (5, 4, 2, 6), {"padding": "VALID"}),
     "a kernel that does not fit": ((3, 2, 2, 2), (3, 3, 2, 6), {"padding": "VALID"}),
+    "a wide kernel that does not fit": ((3, 2, 2, 16), (5, 5, 16, 16), {"padding": "VALID"}),
+    "a small image whose matrix would be large": (
+        (2, 40, 2),
+        (41, 2, 3),
+        {"window_strides": (1,), "padding": ((20, 20),), "dimension_numbers": ("NWC", "WIO", "NWC")},
+    ),
     "a small image in groups": ((3, 2, 2, 4), (3, 3, 2, 6), {"feature_group_count": 2, "padding": "SAME"}),
     "few words": ((3, 2, 4), (5, 4, 6), {"window_strides": (1,), "dimension_numbers": ("NWC", "WIO", "NWC")}),
     "no small images": ((0, 2, 2, 1), (3, 3, 1, 4), {"padding": "SAME"}),
@@ -123,7 +130,44 @@ def test_a_hessian_vector_product_goes_forward_over_reverse(random):
         np.testing.assert_allclose(product(convolve), product(lax.conv_general_dilated), rtol=1e-9, atol=1e-9)
 
 
-def test_in_a_loop_every_convolution_has_the_form_that_a_cpu_has_code_for(random):
+def test_an_image_is_small_where_its_matrix_is_not_large():
+    same = ((1, 1), (1, 1))
+    assert is_small((2, 2), (3, 3), (1, 1), same)
+    assert not is_small((3, 3), (3, 3), (1, 1), same)
+    assert is_small((3, 3), (3, 3), (1, 1), ((0, 0), (0, 0)))
+    assert is_small((4, 4), (5, 5), (1, 1), ((2, 2), (2, 2)))
+    assert not is_small((40,), (41,), (1,), ((20, 20),))
+    assert not is_small((2, 0), (3, 3), (1, 1), same)
+    assert not is_small((2, 2), (3, 3), (1, 1), ((0, 0), (0, 0)))
+
+
+@pytest.mark.parametrize("pixels", [2, 8])
+def test_complex_numbers_stay_complex(random, pixels):
+    x, kernel = (
+        (random.normal(size=shape) + 1j * random.normal(size=shape)).astype(np.complex64)
+        for shape in ((3, pixels, pixels, 16), (3, 3, 16, 16))
+    )
+
+    def of(function):
+        def objective(x, kernel):
+            return jnp.square(jnp.abs(function(x, kernel, (1, 1), "SAME", dimension_numbers=NUMBERS))).sum()
+
+        return jax.grad(objective, (0, 1))(x, kernel)
+
+    jax.tree.map(
+        lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-3, atol=0.05), of(convolve), of(lax.conv_general_dilated)
+    )
+
+
+@pytest.mark.parametrize("pixels", [2, 8])
+@pytest.mark.parametrize("kernel", [jnp.ones((3, 3, 4, 5), jnp.float32), jnp.ones((3, 3, 3, 5), jnp.bfloat16)])
+def test_what_does_not_fit_is_refused_as_lax_refuses_it(pixels, kernel):
+    x = jnp.ones((2, pixels, pixels, 4), jnp.bfloat16)
+    with pytest.raises((TypeError, ValueError), match=r"conv_general_dilated|same dtypes"):
+        convolve(x, kernel, (1, 1), "SAME", dimension_numbers=NUMBERS)
+
+
+def test_in_a_loop_a_convolution_without_strides_has_the_form_that_a_cpu_has_code_for(random):
     """In any other XLA writes loops of its own, thirty times as slow: https://github.com/jax-ml/jax/issues/12868."""
     x, kernels = random.normal(size=(4, 8, 8, 16)), random.normal(size=(3, 3, 3, 16, 16))
     x, kernels = x.astype(np.float32), kernels.astype(np.float32)

@@ -1,5 +1,8 @@
+import copy
+
 import pytest
 
+from canon import config as canon_config
 from canon.errors import UserError
 from canon.study import workdir
 from canon.study.workdir import Study
@@ -45,6 +48,20 @@ def test_a_study_comes_back_with_more_seeds_or_its_data_elsewhere_but_not_with_f
     study.config.seeds = 3
     with pytest.raises(UserError, match="seeds: 9 there, 3 now"):
         workdir.check(tmp_path / "w", study.config)
+
+
+def test_a_study_comes_back_with_its_seeds_trained_in_another_way_to_the_same_bits(study, tmp_path):
+    workdir.create(tmp_path, study)
+    config = copy.deepcopy(study.config)
+    for way, is_same in (("concurrent", True), ("unroll", True), ("vmap", False)):
+        with config.unlocked():
+            config.parallel.seeds = way
+        assert (canon_config.identity(config) == canon_config.identity(study.config)) == is_same
+        if is_same:
+            workdir.check(tmp_path, config)
+        else:
+            with pytest.raises(UserError, match="parallel.seeds: 'sequential' there, 'vmap' now"):
+                workdir.check(tmp_path, config)
 
 
 def test_a_name_that_no_disk_takes_is_refused(study, tmp_path):

@@ -81,3 +81,22 @@ def test_devices_change_nothing(trained, name, devices, step):
 @pytest.mark.parametrize("name", [name for name in MODELS if name != "batch_norm"])
 def test_micro_batches_change_nothing(trained, name, changes):
     assert_same(trained(name), trained(name, micro_batches=4, **changes))
+
+
+@pytest.mark.parametrize("processes", [1, 2])
+def test_the_first_state_comes_from_one_seed_however_it_is_compiled(monkeypatch, processes):
+    def init(seed):
+        first, second = jax.random.split(jax.random.key(seed))
+        return {
+            "a": jax.random.normal(first, (3, 4)),
+            "b": jax.random.normal(second, (3, 4)),
+            "zeros": jax.numpy.zeros(5),
+        }
+
+    mesh = parallel.data_mesh(2, 2)
+    monkeypatch.setattr(jax, "process_count", lambda: processes)  # several have one program over all of them
+    state, shapes = parallel.compile_init(init, mesh)
+    found = state(3)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, init(jax.numpy.uint32(3)))
+    assert jax.tree.map(lambda a: (a.shape, a.dtype), found) == jax.tree.map(lambda a: (a.shape, a.dtype), shapes)
+    assert all(len(leaf.sharding.device_set) == 2 for leaf in jax.tree.leaves(found))

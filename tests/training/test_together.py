@@ -1,6 +1,8 @@
-"""Seeds that are trained in one program are trained as each alone."""
+"""Seeds that are trained together are trained as each alone."""
 
+import dataclasses
 import json
+import threading
 
 import jax
 import numpy as np
@@ -118,13 +120,42 @@ def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path,
         jax.tree.map(np.testing.assert_array_equal, *states)
 
 
-def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch):
+@pytest.mark.parametrize("way", ["concurrent", "unroll"])
+def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch, way):
     def broken(*_):
         raise UserError("the step is broken")
 
+    built = dataclasses.replace(build(tiny_config), train_step=broken)
     monkeypatch.setattr(together.parallel, "jit_many", lambda *_: broken)
     with pytest.raises(UserError, match="the step is broken"):
-        together.train(members(build(tiny_config), tmp_path, (0, 1)), "unroll")
+        together.train(members(built, tmp_path, (0, 1)), way)
+
+
+def test_no_run_gets_ahead_of_the_others(tiny_config, tmp_path):
+    built, taken = build(tiny_config), []
+
+    def step(state, batch):
+        taken.append(int(state.seed))
+        return built.train_step(state, batch)
+
+    group = members(dataclasses.replace(built, train_step=step), tmp_path, (0, 1, 2))
+    together.train(group, "concurrent")
+    assert len(taken) == 3 * built.config.train.steps
+    for number in range(0, len(taken), 3):
+        assert sorted(taken[number : number + 3]) == [0, 1, 2]
+
+
+def test_a_run_that_waits_for_the_disk_lets_the_others_go_on(tiny_config, tmp_path, monkeypatch):
+    waiting = threading.Barrier(2, timeout=60)  # passed by two that wait at the same time
+    wait = loop.Checkpoints.wait
+
+    def slow(self):
+        waiting.wait()
+        wait(self)
+
+    monkeypatch.setattr(loop.Checkpoints, "wait", slow)
+    results = together.train(members(build(tiny_config), tmp_path, (0, 1)), "concurrent")
+    assert [result.status for result in results] == ["finished", "finished"]
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll"])
@@ -149,7 +180,7 @@ def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_co
         ((1, 0.4), (1, 0.2), (4, 0.3), (1, 0.3), 1000, "concurrent", 4),
         ((1, 0.4), (1, 0.39), (4, 0.39), (1, 0.5), 1000, "sequential", 4),  # it saves too little
         ((10, 0.4), (10, 0.3), (40, 0.1), (10, 0.1), 100, "concurrent", 2),  # to compile is dear
-        ((1, 0.4), (1, 0.4), (4, 0.1), (1, 0.2), 100, "vmap", 3),
+        ((1, 0.4), (1, 0.4), (4, 0.1), (1, 0.2), 300, "vmap", 3),
     ],
 )
 def test_the_fastest_way_is_chosen_and_no_measure_costs_more_than_it_can_save(
@@ -204,6 +235,25 @@ def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_stu
     if way != "auto":
         assert seen.index(("began", "narrow", 2)) < seen.index(("ended", "narrow", 1))
     assert all(run.directory.joinpath("result.json").exists() for run in runs)
+
+
+@pytest.mark.parametrize("parallel", [{"devices": 2}, {"step": "pmap"}])
+def test_programs_over_devices_are_never_on_their_way_at_the_same_time(tiny_study, tmp_path, parallel):
+    with tiny_study.unlocked():
+        tiny_study.seeds = 2
+        tiny_study.parallel.update(seeds="concurrent", **parallel)
+    events = []
+
+    class Watching(runner.Nobody):
+        def run_began(self, run):
+            events.append(("began", run.seed))
+
+        def run_ended(self, run, result):
+            events.append(("ended", run.seed))
+
+    runs = [run for run in plan.runs(tiny_study, tmp_path) if run.arm == "narrow"]
+    runner.run(runs, runner.Programs(tiny_study, tmp_path).build, Watching())
+    assert events == [("began", 0), ("ended", 0), ("began", 1), ("ended", 1)]
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll", "vmap", pytest.param("auto", marks=pytest.mark.slow)])

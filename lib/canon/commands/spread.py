@@ -53,7 +53,7 @@ def divide(config: ConfigDict, runs: Sequence[Run]) -> list[list[Run]]:
     arms = plan.arm_configs(config)
     jobs: dict[str, list[Run]] = {}
     for run in runs:
-        alone = not config.candidates and arms[run.arm].parallel.seeds == "sequential"
+        alone = not config.candidates and arms[run.arm].parallel.seeds in ("sequential", "concurrent")
         jobs.setdefault(run.title if alone else run.arm, []).append(run)
     return list(jobs.values())
 

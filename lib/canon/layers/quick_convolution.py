@@ -6,8 +6,9 @@ XLA's CPU backend is slow at some things that come to the same, up to rounding, 
   window is copied before it is multiplied, and the copies cost more than the products. A kernel that is wider by
   `columns - 1`, with zeros, gives so many neighbouring columns of the result at once, and is moved by as many.
 - The gradient with respect to a large image's kernel: a sum over all images, which is quicker in parts. For a 1×1
-  kernel it is a product of two matrices. In a loop it is thirty times as slow, but as `_as_images` writes it.
-- Images that are smaller than the kernel: see `canon.layers.dense_convolution`.
+  kernel it is a product of two matrices. In a loop it is thirty times as slow, but for a convolution without strides
+  as `_as_images` writes it.
+- Images that are smaller than the kernel: see `canon.layers.small_images`.
 - Work before a convolution that is merged into the copies which its gradients take: see `canon.layers.materialized`.
 """
 
@@ -21,9 +22,9 @@ from jax import lax
 from jax import numpy as jnp
 
 from canon.layers import quick
-from canon.layers.dense_convolution import convolve_small, is_small
 from canon.layers.materialized import materialized
 from canon.layers.precision import at_least_float32
+from canon.layers.small_images import convolve_small, is_small, positions
 
 PIXELS = 16384
 """Of the result, in one part of the batch, as long as there are at most `MOST_PARTS`."""
@@ -46,8 +47,8 @@ def convolve(
     """`lax.conv_general_dilated`, channels last, with the same arguments.
 
     On a CPU, unless there are arguments that Flax's `Conv` never gives, it and its gradients are computed as the
-    docstring of this file says. Forward-mode differentiation (`jax.jvp`) then stops at it, though not at its gradient:
-    Hessian-vector products go forward over reverse.
+    docstring of this file says. Forward-mode differentiation (`jax.jvp`) then stops at it, unless the images are small,
+    though not at its gradient: Hessian-vector products go forward over reverse.
 
     Args:
       x: `[batch, *spatial, channels]`.
@@ -61,13 +62,19 @@ def convolve(
         return plain(x, kernel)
 
     window = kernel.shape[:-2]
-    special = ("lhs_dilation", "rhs_dilation", "feature_group_count")
-    is_whole = all(_is_one(arguments.get(name) or ()) for name in special)
-    if is_whole and isinstance(padding, str):
-        padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding)
-    if is_whole and is_small(x.shape[1:-1], window, window_strides, padding):
-        return convolve_small(materialized(x), kernel, window_strides, padding, arguments.get("precision"))
-    is_dense = is_whole and _is_one(window_strides)
+    is_undilated = all(
+        _is_one(arguments.get(name) or ()) for name in ("lhs_dilation", "rhs_dilation", "feature_group_count")
+    )
+    if is_undilated:
+        if x.dtype != kernel.dtype or x.shape[-1] != kernel.shape[-2]:
+            return plain(x, kernel)  # which says what is wrong
+        if isinstance(padding, str):
+            padding = lax.padtype_to_pads(x.shape[1:-1], window, window_strides, padding)
+        if 0 in positions(x.shape[1:-1], window, window_strides, padding):
+            return plain(x, kernel)
+        if is_small(x.shape[1:-1], window, window_strides, padding):
+            return convolve_small(materialized(x), kernel, window_strides, padding, arguments.get("precision"))
+    is_dense = is_undilated and _is_one(window_strides)
     padding = padding if is_dense else ()
     keeps_size = all(before == after == 0 for before, after in padding)  # for 1×1; (1, −1) keeps it, and shifts
     is_product = is_dense and keeps_size and _is_one(window)
@@ -161,7 +168,7 @@ def _as_images(padding: Sequence[tuple[int, int]], precision: lax.PrecisionLike)
     there were images, with the gradient as its kernel.
 
     So XLA rewrites it too, but in the main program alone: in a loop it leaves it as it is, and takes thirty times as
-    long (https://github.com/jax-ml/jax/issues/12868).
+    long (https://github.com/jax-ml/jax/issues/12868). `python -m benchmarks.convolution_loop` measures it.
     """
 
     def of_kernel(x, gradient):

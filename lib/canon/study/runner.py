@@ -10,7 +10,7 @@ from canon import hosts
 from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
-from canon.training import loop, program, strategy, together
+from canon.training import loop, parallel, program, strategy, together
 from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.result import Result, read_result
@@ -154,6 +154,8 @@ def _group(left: Sequence[Run], build: Callable[[Run], Program]) -> tuple[str, l
         and (run.arm, run.seed)[: len(together_with)] == together_with
         and read_result(run.directory) is None
     ]
+    if way == "concurrent" and not parallel.is_concurrent(program.config.parallel, program.mesh):
+        way = "sequential"  # to the same bits
     if way == "sequential" or not alike or (first.candidate and program.config.train.stop_at_target):
         return "sequential", alone
     kept = (first.directory.parents[1] if first.candidate else first.directory.parent) / strategy.FILE

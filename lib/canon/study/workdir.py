@@ -65,9 +65,9 @@ def _check(workdir: Path, config: ConfigDict) -> None:
     if (workdir / STUDY_FILE).exists():
         study = read(workdir)
         there = study.config
+        before, now = canon_config.with_effect(there), canon_config.with_effect(config)
         different = canon_config.differences(there, config)
-        for key in canon_config.WITHOUT_EFFECT:
-            different.pop(key, None)
+        different = {key: values for key, values in different.items() if before.get(key) != now.get(key)}
         if config.seeds >= there.seeds:
             different.pop("seeds", None)
         if different:

@@ -19,7 +19,7 @@ from canon.data.pipeline import Batch, Resident, Share
 from canon.errors import UserError, did_you_mean
 from canon.training import gradient as gradients
 from canon.training.gradient import Gradient, Sums
-from canon.training.piecewise import piecewise
+from canon.training.op_by_op import op_by_op
 from canon.training.state import TrainState
 from canon.training.task import CARRY, Task
 
@@ -53,7 +53,7 @@ def check(config: ConfigDict, batch_size: int) -> Mesh:
         raise UserError("parallel.step=pmap is for the devices of one process; for several use parallel.step=jit")
     if config.step == "pmap" and config.deterministic:
         raise UserError("parallel.deterministic=true goes with parallel.step=jit: pmap takes no compiler options")
-    if config.seeds != "sequential" and (config.step == "pmap" or jax.process_count() > 1):
+    if config.seeds not in ("sequential", "concurrent") and (config.step == "pmap" or jax.process_count() > 1):
         raise UserError(
             f"parallel.seeds={config.seeds} is for one process, and for parallel.step=jit; else leave it sequential"
         )
@@ -65,6 +65,14 @@ def check(config: ConfigDict, batch_size: int) -> Mesh:
             f"train.batch_size={batch_size} that each of {mesh.size} devices has"
         )
     return mesh
+
+
+def is_concurrent(config: ConfigDict, mesh: Mesh) -> bool:
+    """Whether several programs can be on their way at the same time: where each of them is for one device.
+
+    Parts of a program on different devices wait for each other, and of two programs they could do so for ever.
+    """
+    return mesh.size == 1 and config.step == "jit"
 
 
 def data_mesh(devices: int, batch_size: int) -> Mesh:
@@ -274,11 +282,12 @@ def pmap(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False) -
 def compile_init(init: Callable[[jax.Array], TrainState], mesh: Mesh) -> tuple[Callable[[int], TrainState], TrainState]:
     """What makes the state before the first step, on every device of a mesh, from a seed; and the shapes of the state.
 
-    It runs once, so the least time to compile counts: on a CPU see `canon.training.piecewise`.
+    It runs once, so the least time to compile counts: on a CPU see `canon.training.op_by_op`.
     """
-    run, shapes = piecewise(init, jax.ShapeDtypeStruct((), jnp.uint32))
-    place = replicated(mesh)
-    if mesh.devices.flat[0].platform == "cpu" and jax.process_count() == 1:
+    on_cpu, place = mesh.devices.flat[0].platform == "cpu", replicated(mesh)
+    if on_cpu and jax.process_count() == 1:
+        run, shapes = op_by_op(init, jax.ShapeDtypeStruct((), jnp.uint32))
         return lambda seed: jax.device_put(run(jnp.uint32(seed)), place), shapes
-    compiled = jax.jit(run, out_shardings=place)
-    return lambda seed: compiled(jnp.uint32(seed)), shapes
+    options = {"xla_backend_optimization_level": 0} if on_cpu else None  # else up to half a minute for 56 layers
+    compiled = jax.jit(init, out_shardings=place, compiler_options=options)
+    return lambda seed: compiled(jnp.uint32(seed)), jax.eval_shape(init, jax.ShapeDtypeStruct((), jnp.uint32))

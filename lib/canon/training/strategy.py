@@ -1,5 +1,6 @@
 """Choosing how seeds, or trials, are trained, by measuring a few steps of each way: `parallel.seeds=auto`."""
 
+import contextlib
 import json
 import time
 from collections.abc import Callable, Sequence
@@ -34,13 +35,14 @@ class Speed:
 def choose(programs: Sequence[Program], path: Path) -> str:
     """The way that takes the least time for a run of each program, as `path` says, or else as measured and kept.
 
-    A way whose compilation alone is likely to cost more than it can save is not tried.
+    A way is not tried where that is likely to cost more than it can save.
     """
     if (chosen := kept(path)) is not None:
         return chosen
     steps = max(program.config.train.steps for program in programs)
     alike = all(program is programs[0] for program in programs)
-    ways = ("concurrent", "unroll", *(["vmap"] if alike else []))
+    concurrent = parallel.is_concurrent(programs[0].config.parallel, programs[0].mesh)
+    ways = (*(["concurrent"] if concurrent else []), "unroll", *(["vmap"] if alike else []))
     chosen, speeds = fastest(lambda way: measure(programs, way), len(programs), steps, ways)
     content = {"strategy": chosen, "measured": {way: vars(speed) for way, speed in speeds.items()}}
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -62,7 +64,7 @@ def fastest(
     total = one.compile + steps * one.step
     best = "sequential"
     for way in ways:
-        if _COMPILE[way](members) * one.compile <= _SHARE * total:
+        if _COMPILE[way](members) * one.compile + (1 + _STEPS) * one.step <= _SHARE * total:
             speeds[way] = measure(way)
             least = speeds[best].step * (1 - _SHARE if best == "sequential" else 1)
             best = way if speeds[way].step < least else best
@@ -85,14 +87,15 @@ def measure(programs: Sequence[Program], way: str) -> Speed:
             return [p.train_step(*each)[0] for p, *each in zip(programs, states, batches, strict=True)]
 
     elif way == "concurrent":
-        threads = [ThreadPoolExecutor(1) for _ in programs]  # as they have them in `canon.training.together`
 
         def step(states: list) -> list:
-            asked = [
-                thread.submit(program.train_step, *each)
-                for thread, program, *each in zip(threads, programs, states, batches, strict=True)
-            ]
-            return [each.result()[0] for each in asked]
+            with contextlib.ExitStack() as stack:  # each from a thread of its own, as in `canon.training.together`
+                threads = [stack.enter_context(ThreadPoolExecutor(1)) for _ in programs]
+                asked = [
+                    thread.submit(program.train_step, *each)
+                    for thread, program, *each in zip(threads, programs, states, batches, strict=True)
+                ]
+                return [each.result()[0] for each in asked]
 
     else:
         many = parallel.jit_many([program.step for program in programs], programs[0].mesh, batches[0], way)

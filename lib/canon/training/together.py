@@ -1,7 +1,7 @@
 """Several runs, such as those of the seeds of an arm, step by step together.
 
 Each run has its loop, in a thread of its own; when all of them want a step, one program takes it for all, or each asks
-for its own and the device computes them at the same time. Only one thread is awake at any time, so that nothing else
+for its own, and a CPU computes them at the same time. Only one thread is awake at any time, so that nothing else
 has to know of the others: each run evaluates, records, saves, diverges or ends by itself, and those that are left go
 on.
 """

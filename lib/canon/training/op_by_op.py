@@ -1,8 +1,9 @@
-"""Running a function piece by piece, each piece compiled once: for what runs once and holds the same things many times.
+"""A function run operation by operation, each compiled once: for what runs once and holds the same things many times.
 
 The state of a 56-layer net is 57 random draws of seven shapes, and as many zeros and ones. In one program each of them
-is compiled, which takes XLA's CPU backend five seconds even without optimisation; a piece at a time it takes one, and
-none for the next net with layers of these shapes.
+is compiled, which takes XLA's CPU backend five seconds even without optimisation; one at a time it takes two and a
+half, and next to nothing for the next net with layers of these shapes (two cores of an AMD EPYC, jax 0.10.2,
+2026-11-26).
 """
 
 import functools
@@ -14,10 +15,10 @@ from jax import numpy as jnp
 from jax.extend import core
 
 
-def piecewise(function: Callable, *examples: Any) -> tuple[Callable, Any]:
+def op_by_op(function: Callable, *examples: Any) -> tuple[Callable, Any]:
     """A function, traced once, that runs operation by operation, those that its result needs.
 
-    What it calls that is under `jax.jit`, such as a draw of `jax.random`, is a piece.
+    What it calls that is under `jax.jit`, such as a draw of `jax.random`, is one operation.
 
     Args:
       function: of arrays, or trees of them.
