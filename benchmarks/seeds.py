@@ -1,4 +1,4 @@
-"""The seeds of an arm in one program against one after another, and one launch against many.
+"""The seeds of an arm together against one after another, and one launch against many.
 
     python -m benchmarks.seeds [NAME ...] [--members=8] [--rounds=5]
 
