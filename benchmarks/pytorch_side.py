@@ -184,10 +184,11 @@ def train(depth: int, shortcut: str, splits: dict, seed: int) -> float:
         functional.cross_entropy(model(x[batch]), y[batch]).backward()
         optimizer.step()
         schedule.step()
-        if step % EVALUATE_EVERY == 0:
+        if step % EVALUATE_EVERY == 0:  # the training set at the end alone, as the experiment has it
             model.eval()
             with torch.inference_mode():
-                found = {name: float((model(a).argmax(1) != b).float().mean()) for name, (a, b) in splits.items()}
+                now = splits if step == STUDY_STEPS else {"test": splits["test"]}
+                found = {name: float((model(a).argmax(1) != b).float().mean()) for name, (a, b) in now.items()}
     print(f"depth {depth}, shortcut {shortcut}, seed {seed}: {found}", flush=True)
     return found["train"]
 
