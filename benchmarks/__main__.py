@@ -31,11 +31,11 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from typing import NoReturn
 
 from scipy import stats
 
 from benchmarks import work
+from benchmarks.one_line import OneLine
 from canon import huge_pages
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -156,13 +156,6 @@ def versions(pytorch: str) -> dict[str, str]:
         raise ValueError(f"{pytorch} has no PyTorch: pip install -e '.[torch]', or name one with --pytorch") from None
     found = {name: importlib.metadata.version(name) for name in ("jax", "jaxlib", "flax", "optax")}
     return {"python": platform.python_version(), **found, "torch": asked.stdout.strip()}
-
-
-class OneLine(argparse.ArgumentParser):
-    """Says what is wrong in one line, without the usage."""
-
-    def error(self, message: str) -> NoReturn:
-        self.exit(2, f"{self.prog}: {message}\n")
 
 
 def main() -> int:

@@ -16,6 +16,7 @@ import numpy as np
 from jax import lax
 from jax import numpy as jnp
 
+from benchmarks.one_line import OneLine
 from canon import huge_pages
 from canon.commands import runtime
 from canon.compile_options import compile_options
@@ -46,7 +47,7 @@ def gradient(convolution, is_loop: bool):
 
 def main() -> None:
     """Prints the table."""
-    argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
+    OneLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter).parse_args()
     runtime.keep_freed_memory()
     random = np.random.default_rng(0)
     for channels, pixels in SIZES:

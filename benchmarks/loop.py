@@ -20,6 +20,7 @@ from pathlib import Path
 import jax
 from ml_collections import ConfigDict
 
+from benchmarks.one_line import OneLine
 from canon import config as canon_config
 from canon import huge_pages
 from canon.commands import runtime
@@ -94,7 +95,7 @@ def measure(name: str, data_dir: str, rounds: int) -> tuple[float, float, list[f
 
 def main() -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--data_dir", default="", help="where the prepared sets are (default: TFDS_DATA_DIR)")
     parser.add_argument("--rounds", type=int, default=12, help="how often the two alternate")
     options = parser.parse_args()

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from ml_collections import ConfigDict
 
+from benchmarks.one_line import OneLine
 from canon import config as canon_config
 from canon.study import plan
 from canon.training import program, strategy
@@ -117,7 +118,7 @@ def study(rounds: int) -> dict[str, float]:
 
 def main() -> int:
     """Prints the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = OneLine(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument(
         "names", nargs="*", metavar="NAME", help=f"of {', '.join((*WORK, LAUNCHES, STUDY))} (default: all)"
     )

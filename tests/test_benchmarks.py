@@ -146,3 +146,12 @@ def test_the_shares_of_no_study_are_told_in_one_line():
     assert done.returncode == 2
     assert len(done.stderr.splitlines()) == 1
     assert not done.stdout
+
+
+@pytest.mark.parametrize("command", ["convolution_loop", "loop", "seeds"])
+def test_a_mistake_on_the_command_line_is_told_in_one_line(command):
+    line = [sys.executable, "-m", f"benchmarks.{command}", "--ronds=2"]
+    done = subprocess.run(line, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    assert len(done.stderr.splitlines()) == 1
+    assert "--ronds=2" in done.stderr

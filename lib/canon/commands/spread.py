@@ -49,7 +49,7 @@ def on_any_device(config: ConfigDict) -> ConfigDict:
 
 
 def divide(config: ConfigDict, runs: Sequence[Run]) -> list[list[Run]]:
-    """The runs of each job: one; or all of an arm, where they are trained together or wait for each other."""
+    """The runs of each job: one; or all of an arm, where they are trained in one program or wait for each other."""
     arms = plan.arm_configs(config)
     jobs: dict[str, list[Run]] = {}
     for run in runs:
