@@ -144,12 +144,13 @@ def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]
     return convolution
 
 
-def _kernel_gradient(convolution, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
+def _kernel_gradient(of_part: Convolution, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
+    """The gradient with respect to `kernel`, added up over parts of the batch, each as `of_part` has it."""
     parts = _parts(len(x), math.prod(gradient.shape[1:-1]))
     total = jnp.zeros(kernel.shape, at_least_float32(kernel.dtype))
     for part in range(parts):
         # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
-        total += convolution(x[part::parts], gradient[part::parts]).astype(total.dtype)
+        total += of_part(x[part::parts], gradient[part::parts]).astype(total.dtype)
     return total.astype(kernel.dtype)
 
 
