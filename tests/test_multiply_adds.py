@@ -69,3 +69,59 @@ def test_what_every_device_computes_counts_for_each():
     product = jax.shard_map(jnp.matmul, mesh=mesh, in_specs=(rows, PartitionSpec()), out_specs=rows)
     assert multiply_adds.of_function(product, ones(8, 5), ones(5, 7)) == 8 * 5 * 7
     assert multiply_adds.of_function(jax.jit(product), ones(8, 5), ones(5, 7)) == 8 * 5 * 7
+
+
+def in_a_loop(w, x):
+    return (lax.scan(lambda h, _: (jnp.tanh(h @ w), None), x, None, length=6)[0] ** 2).sum()
+
+
+@jax.custom_vjp
+def by_hand(w, x):
+    return x @ w
+
+
+by_hand.defvjp(lambda w, x: (x @ w, x), lambda x, g: (x.T @ g @ jnp.eye(5), x * 0))
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        pytest.param(lambda w, x: (x @ w @ w).sum(), id="products"),
+        pytest.param(lambda w, x: (jax.nn.relu(w @ w.T) @ (x.T @ x)).sum(), id="both factors"),
+        pytest.param(lambda w, x: (lax.stop_gradient(x @ w) @ w).sum(), id="no gradient through one"),
+        pytest.param(lambda w, x: (x @ x.T).sum() + (w**2).sum(), id="no gradient at all"),
+        pytest.param(lambda w, x: (x @ w)[0, 0] * (x @ w).argmax().astype(jnp.float32), id="a whole number"),
+        pytest.param(lambda w, x: (jax.jit(jnp.matmul)(x, w) @ jax.jit(jnp.matmul)(w, w)).sum(), id="called twice"),
+        pytest.param(lambda w, x: jax.checkpoint(lambda h: jnp.tanh(jnp.tanh(h @ w) @ w))(x).sum(), id="a second time"),
+        pytest.param(lambda w, x: lax.cond(x[0, 0] > 0, lambda: x @ w @ w, lambda: x @ w).sum(), id="a branch"),
+        pytest.param(lambda w, x: by_hand(w, x).sum(), id="a gradient of its own"),
+        pytest.param(in_a_loop, id="a loop"),
+    ],
+)
+def test_a_gradient_counts_what_jax_makes_of_it(function):
+    written = multiply_adds.of_function(jax.value_and_grad(lambda w, x: function(w, x)), ones(5, 5), ones(3, 5))
+    assert multiply_adds.of_gradient(function, ones(5, 5), ones(3, 5)) == written
+
+
+@pytest.mark.parametrize("groups", [1, 2])
+@pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
+def test_each_gradient_of_a_convolution_counts_as_itself(stride, dilation, groups):
+    def convolve(kernel, images):
+        y = lax.conv_general_dilated(
+            images, kernel, (stride, stride), [(0, 0), (0, 0)], lhs_dilation=(dilation, dilation),
+            dimension_numbers=("NHWC", "HWIO", "NHWC"), feature_group_count=groups,
+        )  # fmt: skip
+        return (y**2).sum()
+
+    kernel, images = ones(3, 3, 4 // groups, 6), ones(2, 9, 9, 4)
+    forward = multiply_adds.of_function(convolve, kernel, images)
+    assert multiply_adds.of_gradient(convolve, kernel, images) == 2 * forward
+    assert multiply_adds.of_gradient(lambda both: convolve(*both), (kernel, images)) == 3 * forward
+
+
+def test_what_the_objective_does_not_need_has_no_gradient():
+    def function(w, x):
+        jax.debug.callback(lambda _: None, (x @ w).sum())
+        return (w**2).sum()
+
+    assert multiply_adds.of_gradient(function, ones(5, 5), ones(3, 5)) == 3 * 5 * 5

@@ -53,6 +53,7 @@ class Program:
       pipelines: by split: `train`, `validation` where one is held out, `test`.
       init: from a seed to the state before the first step.
       abstract_state: the shapes, dtypes and places of a state, to restore one into.
+      objective: of parameters, a state and a batch, a pure function: what a train step descends.
       step, mesh: the train step as a pure function, and where it runs.
       train_step: it, compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
@@ -64,6 +65,7 @@ class Program:
     pipelines: dict[str, Pipeline]
     init: Callable[[int], TrainState]
     abstract_state: TrainState
+    objective: Callable[[Variables, TrainState, Batch], jax.Array]
     step: TrainStep
     mesh: Mesh
     train_step: TrainStep
@@ -105,8 +107,12 @@ class Program:
         What `remat` computes a second time counts a second time.
         """
         example = parallel.whole_shapes(self.pipelines["train"].batch(seed=0, step=0))
+
+        def objective(*arguments):  # a new function: JAX keeps the traces of a function
+            return self.objective(*arguments)
+
         with quick.off():
-            return multiply_adds.of_function(self._traceable_step(), self.abstract_state, example)
+            return multiply_adds.of_gradient(objective, self.abstract_state.params, self.abstract_state, example)
 
     def _traceable_step(self) -> TrainStep:
         """The step as a new function: JAX keeps the traces of a function, and traces none with compile options."""
@@ -178,6 +184,10 @@ def build(config: ConfigDict) -> Program:
         blank = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), seen)
         return initial_state(task, optimizer, blank, seed)
 
+    def objective(params: Variables, state: TrainState, batch: Batch) -> jax.Array:
+        augment_key, model_key = jax.random.split(jax.random.key(state.seed))
+        return task.loss(params, state.task_state, prepare(batch, augment_key), model_key, train=True)[0]
+
     compiled_init, abstract = parallel.compile_init(init, mesh)
     place = parallel.replicated(mesh)
     gradient = parallel.in_parts(task, config.parallel, mesh)
@@ -188,6 +198,7 @@ def build(config: ConfigDict) -> Program:
         pipelines=batches,
         init=compiled_init,
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
+        objective=objective,
         step=train_step,
         mesh=mesh,
         train_step=parallel.compile_step(train_step, config.parallel, mesh, example),
