@@ -4,7 +4,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import models, overrides
+from canon import config_identity, models, overrides
 from canon.errors import UserError
 from canon.study import plan
 
@@ -45,7 +45,7 @@ def test_a_section_with_a_mistake_is_refused(section, reason):
 
 def test_an_arm_changes_what_it_names_and_nothing_else(tiny_study):
     configs = plan.arm_configs(tiny_study)
-    assert canon_config.differences(configs["narrow"], configs["wide"]) == {"model.hidden": ((8,), (16,))}
+    assert config_identity.differences(configs["narrow"], configs["wide"]) == {"model.hidden": ((8,), (16,))}
     assert not {"arms", "claims", "seeds"} & set(configs["narrow"])
 
 

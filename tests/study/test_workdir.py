@@ -2,7 +2,7 @@ import copy
 
 import pytest
 
-from canon import config as canon_config
+from canon import config_identity
 from canon.errors import UserError
 from canon.study import workdir
 from canon.study.workdir import Study
@@ -56,7 +56,7 @@ def test_a_study_comes_back_with_its_seeds_trained_in_another_way_to_the_same_bi
     for way, is_same in (("concurrent", True), ("unroll", True), ("vmap", False)):
         with config.unlocked():
             config.parallel.seeds = way
-        assert (canon_config.identity(config) == canon_config.identity(study.config)) == is_same
+        assert (config_identity.digest(config) == config_identity.digest(study.config)) == is_same
         if is_same:
             workdir.check(tmp_path, config)
         else:

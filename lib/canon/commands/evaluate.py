@@ -17,7 +17,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     parser.add_argument("--best", action="store_true", help="the checkpoint with the lowest validation error")
     options = parser.parse_args(arguments)
 
-    from canon import config as canon_config
+    from canon import config_identity
     from canon.study import workdir
     from canon.training import loop, program
     from canon.training.checkpoint import Checkpoints
@@ -34,7 +34,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     splits = list(built.pipelines)
     if options.split is not None and options.split not in splits:
         raise UserError(f"the run has the splits {', '.join(splits)}, not {options.split!r}")
-    with Checkpoints(checkpoints, canon_config.identity(config)) as kept:
+    with Checkpoints(checkpoints, config_identity.digest(config)) as kept:
         state, _ = kept.restore(built.abstract_state)
     print(f"{arm} seed {seed}, step {int(state.step)} of {config.train.steps}")
     for split in [options.split] if options.split else splits:

@@ -9,8 +9,7 @@ import numpy as np
 from flax import linen as nn
 from ml_collections import ConfigDict
 
-from canon import config as canon_config
-from canon import models
+from canon import config_identity, models
 from canon.data.text import Vocabulary
 from canon.data.words import WordVocabulary
 from canon.errors import UserError
@@ -89,7 +88,7 @@ def _read(directory: Path, task: str, of: str, names: tuple[str, ...]) -> tuple[
 def _variables(directory: Path, config: ConfigDict, model: nn.Module, *inputs: np.ndarray) -> Variables:
     """Of the newest checkpoint, if it is the model's, and a network that can say something."""
     checkpoints = directory / CHECKPOINT_FOLDER
-    with Checkpoints(checkpoints, canon_config.identity(config)) as kept:
+    with Checkpoints(checkpoints, config_identity.digest(config)) as kept:
         params = kept.restore_params()
     expected = jax.eval_shape(model.init, jax.random.key(0), *inputs)["params"]
     if jax.tree.map(jax.numpy.shape, params) != jax.tree.map(jax.numpy.shape, expected):

@@ -7,8 +7,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
-from canon import config as canon_config
-from canon import files
+from canon import config_identity, files
 from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, statistics
 from canon.study.workdir import Study
@@ -19,7 +18,8 @@ VERDICT_FILE = "verdict.json"
 # Fields that say how a study is described, watched or stored, and nothing of what it computes.
 _NOT_PROTOCOL = (
     "title", "cost", "arguments", "deviations", "figure", "claims", "arms", "seeds",
-    *canon_config.WITHOUT_EFFECT, "parallel", "train.log_every", "train.evaluate_every", "train.evaluation_batch_size",
+    *config_identity.WITHOUT_EFFECT, "parallel", "train.log_every", "train.evaluate_every",
+    "train.evaluation_batch_size",
 )  # fmt: skip
 
 Results = dict[str, dict[int, Result]]
@@ -122,7 +122,7 @@ def deviations(study: Study) -> list[str]:
     if study.protocol is None:
         return listed
     shared_arms = tuple(f"arms.{arm}." for arm in study.config.arms if arm in study.protocol.arms)
-    for key, (ours, theirs) in canon_config.differences(study.config, study.protocol).items():
+    for key, (ours, theirs) in config_identity.differences(study.config, study.protocol).items():
         if key.startswith(shared_arms) or not key.startswith(_NOT_PROTOCOL):
             listed.append(f"{key} is {_shown(ours)}; the paper's protocol has {_shown(theirs)}.")
     return listed

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from canon import config as canon_config
+from canon import config_identity
 from canon.errors import UserError
 from canon.study import plan, runner, verdict, workdir
 from canon.training import loop
@@ -53,7 +53,7 @@ def _of_run(run: plan.Run) -> Iterator[Finding]:
     identity, result, whole = "", None, {}
     try:
         arm, _, config = workdir.read_run_config(run.directory)
-        identity = canon_config.identity(config)
+        identity = config_identity.digest(config)
         if arm != run.arm:
             yield wrong(f"{run.directory / workdir.RUN_FILE} is of the arm {arm}")
     except UserError as error:

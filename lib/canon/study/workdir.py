@@ -18,7 +18,7 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from canon import config as canon_config
-from canon import files, lock
+from canon import config_identity, files, lock
 from canon.data.words import SPECIAL
 from canon.errors import UserError
 from canon.study import plan
@@ -65,8 +65,8 @@ def _check(workdir: Path, config: ConfigDict) -> None:
     if (workdir / STUDY_FILE).exists():
         study = read(workdir)
         there = study.config
-        before, now = canon_config.with_effect(there), canon_config.with_effect(config)
-        different = canon_config.differences(there, config)
+        before, now = config_identity.with_effect(there), config_identity.with_effect(config)
+        different = config_identity.differences(there, config)
         different = {key: values for key, values in different.items() if before.get(key) != now.get(key)}
         if config.seeds >= there.seeds:
             different.pop("seeds", None)
@@ -89,7 +89,7 @@ def _check(workdir: Path, config: ConfigDict) -> None:
 
 def create(workdir: Path, study: Study) -> None:
     """Makes the workdir and says in it what it is for. Raises `UserError` where the disk refuses."""
-    if (workdir / STUDY_FILE).exists() and not canon_config.differences(read(workdir).config, study.config):
+    if (workdir / STUDY_FILE).exists() and not config_identity.differences(read(workdir).config, study.config):
         return
     content = {
         "experiment": study.experiment,

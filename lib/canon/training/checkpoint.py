@@ -33,7 +33,7 @@ class Checkpoints:
 
     Args:
       directory: the folder.
-      config: of the run, as `canon.config.identity` has it; empty for whoever only reads.
+      config: of the run, as `canon.config_identity.digest` has it; empty for whoever only reads.
       keep: how many are kept, the latest ones; 0 for whoever only reads, and leaves the folder as it is.
     """
 

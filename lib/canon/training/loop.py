@@ -16,8 +16,7 @@ from typing import Any, Protocol
 
 import jax
 
-from canon import config as canon_config
-from canon import hosts, lock
+from canon import config_identity, hosts, lock
 from canon.errors import UserError
 from canon.training import device, environment, measures
 from canon.training.checkpoint import Checkpoints
@@ -122,7 +121,7 @@ def train(
     if result is None:
         directory.mkdir(parents=True, exist_ok=True)
         config = program.config
-        identity = canon_config.identity(config)
+        identity = config_identity.digest(config)
         with lock.held(directory) if hosts.is_first() else contextlib.nullcontext():
             with (
                 Checkpoints(directory / CHECKPOINT_FOLDER, identity, config.train.keep_checkpoints) as checkpoints,

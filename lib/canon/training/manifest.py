@@ -29,7 +29,7 @@ def make(state: Any, step: int, config: str, progress: dict[str, Any]) -> Manife
     Args:
       state: a tree of arrays.
       step: at which it is saved.
-      config: see `canon.config.identity`.
+      config: see `canon.config_identity.digest`.
       progress: what is saved with it, as JSON.
     """
     content = {
