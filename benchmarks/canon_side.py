@@ -24,7 +24,7 @@ from canon.training.gradient import of_task
 from canon.training.language_model import LanguageModel
 from canon.training.sequence_to_sequence import SequenceToSequence
 from canon.training.state import initial_state
-from canon.training.step import make_train_step
+from canon.training.step import make_objective, make_train_step
 from canon.training.task import Classification
 
 NETWORKS = {
@@ -45,11 +45,11 @@ class Steps:
         rows = len(next(iter(batch.values())))
         mesh = parallel.data_mesh(1, rows)
         self._batch = jax.device_put(batch, parallel.split(mesh))
-        plain = make_train_step(of_task(task), chain, schedule, lambda b, key: b)
-        self._step = parallel.jit(plain, mesh, self._batch, donate_state=True)
+        step = make_train_step(of_task(task), chain, schedule, lambda b, key: b)
+        self._step = parallel.jit(step, mesh, self._batch, donate_state=True)
         init, _ = parallel.compile_init(lambda seed: initial_state(task, chain, self._batch, seed), mesh)
         self._state = init(0)
-        self._plain = plain
+        self._objective = make_objective(task, lambda b, key: b)
 
     def __call__(self, steps: int) -> None:
         for _ in range(steps):
@@ -59,7 +59,7 @@ class Steps:
     def notes(self) -> dict[str, float]:
         """What the floor is made of; to be asked for after the measurement."""
         with quick.off():
-            multiplied = multiply_adds.of_function(lambda *a: self._plain(*a), self._state, self._batch)
+            multiplied = multiply_adds.of_gradient(self._objective, self._state.params, self._state, self._batch)
         return {"multiply_adds": multiplied, "multiply_adds_per_second": _rate()}
 
 

@@ -83,6 +83,14 @@ def by_hand(w, x):
 by_hand.defvjp(lambda w, x: (x @ w, x), lambda x, g: (x.T @ g @ jnp.eye(5), x * 0))
 
 
+@jax.custom_vjp
+def doubled(w):
+    return 2 * w
+
+
+doubled.defvjp(lambda w: (2 * w, None), lambda _, g: (g @ (2 * jnp.eye(5)),))
+
+
 @pytest.mark.parametrize(
     "function",
     [
@@ -95,6 +103,10 @@ by_hand.defvjp(lambda w, x: (x @ w, x), lambda x, g: (x.T @ g @ jnp.eye(5), x * 
         pytest.param(lambda w, x: jax.checkpoint(lambda h: jnp.tanh(jnp.tanh(h @ w) @ w))(x).sum(), id="a second time"),
         pytest.param(lambda w, x: lax.cond(x[0, 0] > 0, lambda: x @ w @ w, lambda: x @ w).sum(), id="a branch"),
         pytest.param(lambda w, x: by_hand(w, x).sum(), id="a gradient of its own"),
+        pytest.param(lambda w, x: (x @ doubled(w)).sum(), id="a product in the gradient alone"),
+        pytest.param(lambda w, x: (jnp.floor(x @ w) @ w).sum(), id="steps"),
+        pytest.param(lambda w, x: (jax.jit(lax.stop_gradient)(x @ w) @ w).sum(), id="no gradient through a call"),
+        pytest.param(lambda w, x: (jax.jit(lambda w: (w, x))(w)[1] @ x.T).sum() + w.sum(), id="one of two results"),
         pytest.param(in_a_loop, id="a loop"),
     ],
 )
@@ -105,7 +117,7 @@ def test_a_gradient_counts_what_jax_makes_of_it(function):
 
 @pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize(("stride", "dilation"), [(1, 1), (2, 1), (1, 2)])
-def test_each_gradient_of_a_convolution_counts_as_itself(stride, dilation, groups):
+def test_each_gradient_of_a_convolution_counts_as_much_as_the_convolution(stride, dilation, groups):
     def convolve(kernel, images):
         y = lax.conv_general_dilated(
             images, kernel, (stride, stride), [(0, 0), (0, 0)], lhs_dilation=(dilation, dilation),
@@ -117,6 +129,20 @@ def test_each_gradient_of_a_convolution_counts_as_itself(stride, dilation, group
     forward = multiply_adds.of_function(convolve, kernel, images)
     assert multiply_adds.of_gradient(convolve, kernel, images) == 2 * forward
     assert multiply_adds.of_gradient(lambda both: convolve(*both), (kernel, images)) == 3 * forward
+
+
+def test_a_gradient_that_is_traced_counts_the_zeros_that_it_pads_with():
+    def objective(kernel, images):
+        return (convolution(1)(images, kernel) ** 2).sum()
+
+    def in_a_loop(kernel, images):
+        return lax.scan(lambda h, _: (h + objective(kernel * h, images + h), None), 1.0, None, length=2)[0]
+
+    kernel, images = ones(3, 3, 4, 6), ones(2, 9, 9, 4)
+    of_kernel = of_result = 2 * 7 * 7 * 9 * 4 * 6
+    of_images = 2 * 9 * 9 * 9 * 4 * 6
+    assert multiply_adds.of_gradient(lambda both: objective(*both), (kernel, images)) == 3 * of_result
+    assert multiply_adds.of_gradient(in_a_loop, kernel, images) == 2 * (of_result + of_kernel + of_images)
 
 
 def test_what_the_objective_does_not_need_has_no_gradient():

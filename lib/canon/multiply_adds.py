@@ -26,14 +26,15 @@ def of_function(function: Callable, *arguments: Any) -> int:
 def of_gradient(function: Callable, wanted: Any, *others: Any) -> int:
     """Of one call of `function` and of its gradient with respect to `wanted`.
 
-    Each product counts once more for each of its factors through which the gradient goes. So `function` alone is
-    traced, which takes a third of the time of its gradient; but where a product is in a loop, a branch, or in what has
-    a gradient of its own or is computed a second time, the gradient is traced, and counted as it is written.
+    Each product counts once more for each of its factors through which the gradient goes, so that `function` alone has
+    to be traced. Where a product is in a loop or a branch, or in what is computed a second time, or where there is a
+    `jax.custom_vjp`, the gradient is traced too, and its products are counted as JAX writes them: for the gradient of a
+    convolution's images it pads, and zeros beyond an edge count there.
 
     Args:
       function: of `wanted` and `others`, to one number.
-      wanted: arrays or their shapes, or a tree of them.
-      others: likewise.
+      wanted: floating-point arrays or their shapes, or a tree of them.
+      others: arrays or their shapes, or trees of them.
     """
     jaxpr = jax.make_jaxpr(function)(wanted, *others).jaxpr
     inputs = [object() for _ in jaxpr.invars]
@@ -41,18 +42,18 @@ def of_gradient(function: Callable, wanted: Any, *others: Any) -> int:
     try:
         objective = _straighten(jaxpr, inputs, straight)
     except _NotStraight:
-        return of_function(jax.value_and_grad(lambda *arguments: function(*arguments)), wanted, *others)
+        return of_function(jax.value_and_grad(function), wanted, *others)
 
-    varies = set(inputs[: len(jax.tree.leaves(wanted))])
-    for equation, factors, results in straight:
-        if equation.primitive.name != "stop_gradient" and not varies.isdisjoint(factors):
-            is_number = (jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in equation.outvars)
-            varies.update(itertools.compress(results, is_number))
-    total, reached = 0, varies.intersection(objective)
-    for equation, factors, results in reversed(straight):
-        wanted_of = [] if reached.isdisjoint(results) else [factor for factor in factors if factor in varies]
-        total += of_equation(equation) * (1 + len(wanted_of))
-        reached.update(wanted_of)
+    varying = set(inputs[: len(jax.tree.leaves(wanted))])
+    for equation, given, results in straight:
+        if equation.primitive.name not in _FLAT and not varying.isdisjoint(given):
+            has_gradient = (jnp.issubdtype(variable.aval.dtype, jnp.inexact) for variable in equation.outvars)
+            varying.update(itertools.compress(results, has_gradient))
+    total, reached = 0, varying.intersection(objective)
+    for equation, given, results in reversed(straight):
+        differentiated = [] if reached.isdisjoint(results) else [name for name in given if name in varying]
+        total += of_equation(equation) * (1 + len(differentiated))
+        reached.update(differentiated)
     return total
 
 
@@ -89,16 +90,21 @@ def _of_any(equation: Any) -> int:
     return times * sum(inner)
 
 
+_FLAT = {"stop_gradient", "floor", "ceil", "round", "sign"}
+"""The operations on floating-point numbers through which no gradient goes."""
+
+
 class _Operation(NamedTuple):
-    """An equation where it stands in the whole, and names of what goes in and comes out, each given once."""
+    """An equation that calls nothing with a product in it; names of what goes in, None for a constant, and of what
+    comes out, of which each is given once in the whole."""
 
     equation: Any
-    factors: list[Hashable]
+    given: list[Hashable]
     results: list[Hashable]
 
 
 class _NotStraight(Exception):  # noqa: N818  it is no error
-    """There is a product in something that is not simply called."""
+    """There is something of which the gradient cannot be told from what it computes."""
 
 
 def _straighten(jaxpr: Jaxpr, inputs: list[Hashable], found: list[_Operation]) -> list[Hashable]:
@@ -110,10 +116,10 @@ def _straighten(jaxpr: Jaxpr, inputs: list[Hashable], found: list[_Operation]) -
 
     for equation in jaxpr.eqns:
         given = [name(atom) for atom in equation.invars]
-        if any(map(_of_jaxpr, jaxprs(equation))):
-            if equation.primitive.name not in ("jit", "pjit"):
-                raise _NotStraight
+        if equation.primitive.name == "jit":
             results = _straighten(equation.params["jaxpr"].jaxpr, given, found)
+        elif equation.primitive.name.startswith("custom_vjp_call") or any(map(_of_jaxpr, jaxprs(equation))):
+            raise _NotStraight
         else:
             results = [object() for _ in equation.outvars]
             found.append(_Operation(equation, given, results))

@@ -2,13 +2,14 @@ import shutil
 
 import jax
 import numpy as np
+import orbax.checkpoint as ocp
 import pytest
 from jax import numpy as jnp
 from ml_collections import ConfigDict
 
 from canon.errors import UserError
 from canon.study import plan
-from canon.training import program
+from canon.training import checkpoint, program
 from canon.training.checkpoint import DAMAGED_FOLDER, Checkpoints
 
 
@@ -37,6 +38,36 @@ def test_a_state_comes_back_bit_for_bit_with_what_json_held(built, tmp_path):
     assert jax.tree.structure(restored) == jax.tree.structure(state)
     jax.tree.map(np.testing.assert_array_equal, restored, state)
     assert progress == {"window": [{"loss": [0.1, 2.0]}], "seconds": 1.5}
+
+
+def test_a_state_of_many_devices_comes_back_on_one(tiny_config, tmp_path):
+    many, one = (
+        program.build(plan.arm_configs(plan.merge(tiny_config, ConfigDict({"parallel": {"devices": n}})))["only"])
+        for n in (4, 1)
+    )
+    state = many.init(3).replace(step=jnp.int32(7))
+    with Checkpoints(tmp_path, keep=2) as checkpoints:
+        checkpoints.save(state, {})
+    with Checkpoints(tmp_path) as checkpoints:
+        restored, _ = checkpoints.restore(one.abstract_state)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
+    assert all(leaf.sharding.is_equivalent_to(place.sharding, leaf.ndim) for leaf, place in zip(
+        jax.tree.leaves(restored), jax.tree.leaves(one.abstract_state), strict=True
+    ))  # fmt: skip
+    assert not list(tmp_path.rglob("*_sharding*"))
+
+
+def test_a_checkpoint_that_orbax_wrote_with_all_that_it_writes_is_read(built, tmp_path, monkeypatch):
+    state = built.init(3).replace(step=jnp.int32(7))
+    with monkeypatch.context() as patched:
+        patched.setattr(checkpoint, "_state_handler", ocp.PyTreeCheckpointHandler)
+        with Checkpoints(tmp_path, keep=2) as checkpoints:
+            checkpoints.save(state, {})
+    assert list(tmp_path.rglob("*_sharding*"))
+    with Checkpoints(tmp_path) as checkpoints:
+        restored, _ = checkpoints.restore(built.abstract_state)
+        checkpoints.verify(7)
+    jax.tree.map(np.testing.assert_array_equal, restored, state)
 
 
 def test_as_many_are_kept_as_are_wanted_the_latest_ones(built, tmp_path):

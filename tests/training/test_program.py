@@ -3,6 +3,7 @@ import dataclasses
 import jax
 import numpy as np
 import pytest
+from jax import numpy as jnp
 from ml_collections import ConfigDict
 from scipy.special import log_softmax
 
@@ -38,6 +39,14 @@ def build(config, **changes):
 def loss_of_one_step(built, seed=0):
     _, metrics = built.train_step(built.init(seed), built.pipelines["train"].batch(seed, 0))
     return float(metrics["loss"].compute())
+
+
+def test_the_objective_is_what_a_step_descends_with_the_same_draws(tiny_config):
+    built = build(tiny_config, model={"dropout_rate": 0.5}, augment={"rotation": 20.0})
+    state, batch = built.init(0).replace(step=jnp.int32(3)), built.pipelines["train"].batch(0, 3)
+    loss = jax.jit(built.objective)(state.params, state, batch)
+    _, metrics = built.train_step(state, batch)
+    np.testing.assert_allclose(loss, metrics["loss"].compute(), rtol=1e-6)
 
 
 @pytest.mark.parametrize(

@@ -26,7 +26,8 @@ WIDTH = 256
 def sum_to_channels(*factors: jax.Array) -> jax.Array:
     """The sum of the product of the factors, over all axes but the last: each `[batch, ..., channels]`, `[channels]`
     out."""
-    if not quick.is_on() or factors[0].ndim == 1:
+    has_halves = jnp.issubdtype(factors[0].dtype, jnp.inexact)
+    if not quick.is_on() or not has_halves or factors[0].ndim == 1:
         return math.prod(factors[1:], start=factors[0]).sum(range(factors[0].ndim - 1))
     examples, size = len(factors[0]), math.prod(factors[0].shape)
     slices = max(n for n in range(1, SLICES + 1) if n == 1 or (examples % n == 0 and size >= n * ELEMENTS))
@@ -36,7 +37,7 @@ def sum_to_channels(*factors: jax.Array) -> jax.Array:
     for size in total.shape[-2:0:-1]:
         width *= size if width < WIDTH else 1
     rows = total.reshape(-1, width)
-    # Two rows where one of ones would do: a vector's product becomes machine code of its own each time it occurs, a
-    # third of what there is to compile for 56 layers. Those of matrices are in a library.
+    # Two rows where one of ones would do: a vector's product becomes machine code of its own each time it occurs, that
+    # of matrices is in a library.
     halves = jnp.full((2, len(rows)), 0.5, rows.dtype)
     return lax.dot(halves, rows, precision=lax.Precision.HIGHEST).reshape(-1, channels).sum(0)

@@ -127,7 +127,7 @@ class Checkpoints:
     def restore(
         self, template: TrainState, say: Callable[[str], None] = lambda text: None
     ) -> tuple[TrainState, dict[str, Any]]:
-        """The newest checkpoint that is whole, in the shapes and places of `template`.
+        """The newest checkpoint that is whole, in the shapes and places of `template`: each leaf has a sharding.
 
         Newer ones that are damaged are moved to `DAMAGED_FOLDER`, and said to be. Whoever only reads gets no other than
         the newest.
@@ -251,10 +251,13 @@ _STATE, _PROGRESS, _MANIFEST = "state", "progress", "manifest"
 
 
 def _state_handler() -> ocp.PyTreeCheckpointHandler:
-    """Orbax's, but it does not write down which devices each array was on, which takes a third of all its work and is
-    not looked at: a state is restored to where its template says."""
-    arrays = ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False)
-    registry = ocp.type_handlers.create_type_handler_registry((jax.Array, arrays))
+    """Orbax's for trees of arrays, without two things that it writes beside each array by default.
+
+    The devices that it was on, a third of all work: a state is restored to where its template says. And its shape and
+    kind, by which Orbax compares the arrays of several processes: the manifest has them, and checksums.
+    """
+    kinds = (jax.Array, ocp.type_handlers.ArrayHandler(enable_write_sharding_file=False))
+    registry = ocp.type_handlers.create_type_handler_registry(kinds, (np.ndarray, ocp.type_handlers.NumpyHandler()))
     return ocp.PyTreeCheckpointHandler(type_handler_registry=registry)
 
 

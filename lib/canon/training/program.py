@@ -24,7 +24,14 @@ from canon.training import (
     translation_workload,
 )
 from canon.training.state import TrainState, initial_state
-from canon.training.step import FIRST_NOT_FINITE, EvaluationStep, TrainStep, make_evaluation_step, make_train_step
+from canon.training.step import (
+    FIRST_NOT_FINITE,
+    EvaluationStep,
+    TrainStep,
+    make_evaluation_step,
+    make_objective,
+    make_train_step,
+)
 from canon.training.task import Variables
 
 WORKLOADS = {
@@ -53,7 +60,7 @@ class Program:
       pipelines: by split: `train`, `validation` where one is held out, `test`.
       init: from a seed to the state before the first step.
       abstract_state: the shapes, dtypes and places of a state, to restore one into.
-      objective: of parameters, a state and a batch, a pure function: what a train step descends.
+      objective: of parameters, a state and a batch, a pure function; see `canon.training.step.make_objective`.
       step, mesh: the train step as a pure function, and where it runs.
       train_step: it, compiled on its first call; it consumes the state that it is given.
       evaluation_step: likewise, but it leaves the state alone.
@@ -184,10 +191,6 @@ def build(config: ConfigDict) -> Program:
         blank = jax.tree.map(lambda a: jax.numpy.zeros(a.shape, a.dtype), seen)
         return initial_state(task, optimizer, blank, seed)
 
-    def objective(params: Variables, state: TrainState, batch: Batch) -> jax.Array:
-        augment_key, model_key = jax.random.split(jax.random.key(state.seed))
-        return task.loss(params, state.task_state, prepare(batch, augment_key), model_key, train=True)[0]
-
     compiled_init, abstract = parallel.compile_init(init, mesh)
     place = parallel.replicated(mesh)
     gradient = parallel.in_parts(task, config.parallel, mesh)
@@ -198,7 +201,7 @@ def build(config: ConfigDict) -> Program:
         pipelines=batches,
         init=compiled_init,
         abstract_state=jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract),
-        objective=objective,
+        objective=make_objective(task, prepare),
         step=train_step,
         mesh=mesh,
         train_step=parallel.compile_step(train_step, config.parallel, mesh, example),

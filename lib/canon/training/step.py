@@ -16,7 +16,7 @@ from canon.schedules import LearningRate
 from canon.training.gradient import Gradient
 from canon.training.metrics import Mean, Metrics
 from canon.training.state import TrainState
-from canon.training.task import Task
+from canon.training.task import Task, Variables
 
 TrainStep = Callable[[TrainState, Batch], tuple[TrainState, Metrics]]
 EvaluationStep = Callable[[TrainState, Batch], tuple[Metrics, Any]]
@@ -50,8 +50,7 @@ def make_train_step(
     """
 
     def train_step(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
-        key = own_key(jax.random.fold_in(jax.random.key(state.seed), state.step))
-        augment_key, model_key = jax.random.split(key)
+        augment_key, model_key = jax.random.split(own_key(_key(state)))
         batch = preprocess(batch, augment_key)
         found, objective, task_state, metrics = gradient(state.params, state.task_state, batch, model_key)
         updates, opt_state = optimizer.update(found, state.opt_state, state.params, value=objective)
@@ -70,6 +69,20 @@ def make_train_step(
         return state.replace_task_state(task_state), metrics
 
     return train_step
+
+
+def make_objective(task: Task, preprocess: Preprocess) -> Callable[[Variables, TrainState, Batch], jax.Array]:
+    """`objective(params, state, batch)`: what the train step descends where one program computes it, and its draws."""
+
+    def objective(params: Variables, state: TrainState, batch: Batch) -> jax.Array:
+        augment_key, model_key = jax.random.split(_key(state))
+        return task.loss(params, state.task_state, preprocess(batch, augment_key), model_key, train=True)[0]
+
+    return objective
+
+
+def _key(state: TrainState) -> jax.Array:
+    return jax.random.fold_in(jax.random.key(state.seed), state.step)
 
 
 def _squares(tree: Any) -> jax.Array:
