@@ -3,6 +3,7 @@
 import importlib
 import os
 import sys
+import threading
 from pathlib import Path
 
 EXPERIMENTS = Path(__file__).resolve().parent / "experiments"
@@ -65,6 +66,8 @@ if __name__ == "__main__":
         huge_pages.restart()
     status = main(sys.argv[1:])
     sys.stdout.flush()
-    if status == 1:  # a library's threads may wait for a disk that takes nothing, and Python would wait for them
+    # A library's threads may wait for a disk that takes nothing, and what is compiled ahead is not wanted any more:
+    # Python would wait for them.
+    if status == 1 or any(thread.name == "compiling ahead" for thread in threading.enumerate()):
         os._exit(status)
     sys.exit(status)

@@ -4,6 +4,7 @@ from canon.errors import UserError
 from canon.study import runner
 from canon.study.plan import runs
 from canon.training.loop import Interrupted
+from canon.training.program import Program
 
 
 class Watcher(runner.Nobody):
@@ -23,6 +24,45 @@ def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
     with pytest.raises(Interrupted):
         runner.run(planned, programs.build, watcher, should_stop=lambda: bool(watcher.ended))
     assert watcher.began == watcher.ended == planned[:1]
+
+
+@pytest.fixture
+def compiled_ahead(monkeypatch):
+    """The programs that are compiled ahead, in order."""
+    programs = []
+    monkeypatch.setattr(Program, "compile", programs.append)
+    return programs
+
+
+def test_while_an_arm_is_trained_the_next_one_that_is_left_is_compiled(tiny_study, tmp_path, compiled_ahead):
+    with tiny_study.unlocked():
+        tiny_study.parallel.devices = 1
+        tiny_study.seeds = 2
+        tiny_study.arms.wider = {"model": {"hidden": (32,)}}
+        tiny_study.arms.widest = {"model": {"hidden": (64,)}}
+    programs, planned = runner.Programs(tiny_study, tmp_path), runs(tiny_study, tmp_path)
+    wider = [run for run in planned if run.arm == "wider"]
+    runner.run(wider, programs.build, Watcher())
+    assert not compiled_ahead  # there was no other
+    runner.run(planned, programs.build, Watcher())
+    its = {run.arm: programs.build(run) for run in planned}
+    assert [id(program) for program in compiled_ahead] == [id(its["wide"]), id(its["widest"])]
+
+
+def test_an_arm_that_cannot_be_built_is_not_missed_before_its_turn(tiny_study, tmp_path, compiled_ahead):
+    with tiny_study.unlocked():
+        tiny_study.parallel.devices = 1
+    programs, watcher = runner.Programs(tiny_study, tmp_path), Watcher()
+
+    def build(run):
+        if run.arm == "wide":
+            raise UserError("no such arm")
+        return programs.build(run)
+
+    with pytest.raises(UserError, match="no such arm"):
+        runner.run(runs(tiny_study, tmp_path), build, watcher)
+    assert {run.arm for run in watcher.ended} == {"narrow"}
+    assert not compiled_ahead
 
 
 def test_runs_of_one_arm_share_a_program(tiny_study, tmp_path):

@@ -1,5 +1,6 @@
 """Training the runs of a study, one after another, or those of an arm, and its trials, together."""
 
+import contextlib
 from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Protocol
@@ -11,6 +12,7 @@ from canon.errors import UserError, did_you_mean
 from canon.study import plan, selection, workdir
 from canon.study.plan import Run
 from canon.training import loop, parallel, program, strategy, together
+from canon.training.ahead import Ahead, is_possible
 from canon.training.profile import Profile
 from canon.training.program import Program
 from canon.training.result import Result, read_result
@@ -122,20 +124,35 @@ def run(
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
     """
     left = list(runs)
-    while left:
-        now = [left[0]]
-        result = read_result(left[0].directory)
-        hosts.check_same("results", f"{left[0].directory.name} {result is None}")
-        if result is None:
-            way, group = _group(left, build)
-            now = [run for run, _ in group]
-            result = _train(group, way, runs, observer, should_stop, profile)
-        else:
-            observer.run_began(left[0])
-            observer.run_ended(left[0], result)
-        left = [run for run in left if run not in now]
-        if should_stop() and left:
-            raise loop.Interrupted(result.step)
+    with Ahead() as ahead:
+        while left:
+            now = [left[0]]
+            result = read_result(left[0].directory)
+            hosts.check_same("results", f"{left[0].directory.name} {result is None}")
+            if result is None:
+                ahead.wait()  # it may be this one, and what is measured here is measured alone
+                way, group = _group(left, build)
+                now = [run for run, _ in group]
+                if not profile and (its := _next(left, build)) is not None:
+                    ahead.begin(its)
+                result = _train(group, way, runs, observer, should_stop, profile)
+            else:
+                observer.run_began(left[0])
+                observer.run_ended(left[0], result)
+            left = [run for run in left if run not in now]
+            if should_stop() and left:
+                raise loop.Interrupted(result.step)
+
+
+def _next(left: Sequence[Run], build: Callable[[Run], Program]) -> Program | None:
+    """The program of the arm after the one that is trained, if it can be compiled meanwhile."""
+    following = next((run for run in left if run.arm != left[0].arm and read_result(run.directory) is None), None)
+    if following is None or left[0].candidate:  # what a trial's arm is trained with is not known yet
+        return None
+    with contextlib.suppress(UserError):  # it is said when its turn comes
+        its = build(following)
+        return its if is_possible(its) else None
+    return None
 
 
 Built = tuple[Run, Program]

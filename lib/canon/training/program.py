@@ -9,7 +9,7 @@ from jax.sharding import Mesh
 from ml_collections import ConfigDict
 
 from canon import catalog, multiply_adds, optimizers, schedules
-from canon.data.pipeline import Batch, Pipeline
+from canon.data.pipeline import Batch, Pipeline, ResidentPipeline
 from canon.errors import UserError
 from canon.generation import decoding
 from canon.layers import quick
@@ -130,6 +130,21 @@ class Program:
         if self.config.parallel.step != "pmap":
             return step
         return parallel.pmap(step, self.mesh, self.pipelines["train"].batch(seed=0, step=0))
+
+    def compile(self) -> None:
+        """Compiles the train step, and of data that stay on the device the evaluation step, so that their first calls
+        need not.
+
+        For one device of one process, and `parallel.step=jit`.
+        """
+        batch = self.pipelines["train"].batch(seed=0, step=0)
+        self.train_step.lower(self.abstract_state, batch).compile()
+        for split, pipeline in self.pipelines.items():
+            if not isinstance(pipeline, ResidentPipeline):
+                continue
+            size = self.evaluation_batch_size(split)
+            batch = next(iter(pipeline.evaluation_batches(size)))
+            self.evaluation_step.lower(self.abstract_state.forget(size), batch).compile()
 
     @property
     def devices(self) -> int:
