@@ -30,7 +30,7 @@ def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
 def compiled_ahead(monkeypatch):
     """The programs that are compiled ahead, in order."""
     programs = []
-    monkeypatch.setattr(Program, "compile", programs.append)
+    monkeypatch.setattr(Program, "compile", lambda self: programs.append(self))
     return programs
 
 
