@@ -46,7 +46,8 @@ def test_while_an_arm_is_trained_the_next_one_that_is_left_is_compiled(tiny_stud
     assert not compiled_ahead  # there was no other
     runner.run(planned, programs.build, Watcher())
     its = {run.arm: programs.build(run) for run in planned}
-    assert [id(program) for program in compiled_ahead] == [id(its["wide"]), id(its["widest"])]
+    names = {id(program): arm for arm, program in its.items()}
+    assert [names[id(program)] for program in compiled_ahead] == ["wide", "widest"]
 
 
 def test_an_arm_that_cannot_be_built_is_not_missed_before_its_turn(tiny_study, tmp_path, compiled_ahead):

@@ -52,7 +52,6 @@ def test_what_does_not_compile_is_left_to_whoever_trains_it(tiny_config, monkeyp
     monkeypatch.setattr(Program, "compile", fail)
     with Ahead() as compiling:
         compiling.begin(built)
-        compiling.begin(built)
     assert tried == [THREAD]
 
 

@@ -123,7 +123,7 @@ def run(
     Raises:
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
     """
-    left = list(runs)
+    left, begun = list(runs), set()  # arms of which the program is compiled
     with Ahead() as ahead:
         while left:
             now = [left[0]]
@@ -133,8 +133,10 @@ def run(
                 ahead.wait()  # it may be this one, and what is measured here is measured alone
                 way, group = _group(left, build)
                 now = [run for run, _ in group]
-                if not profile and (its := _next(left, build)) is not None:
-                    ahead.begin(its)
+                begun.add(left[0].arm)
+                if not profile and (following := _following(left, begun)) is not None:
+                    begun.add(following.arm)
+                    _begin(ahead, following, build)
                 result = _train(group, way, runs, observer, should_stop, profile)
             else:
                 observer.run_began(left[0])
@@ -144,15 +146,18 @@ def run(
                 raise loop.Interrupted(result.step)
 
 
-def _next(left: Sequence[Run], build: Callable[[Run], Program]) -> Program | None:
-    """The program of the arm after the one that is trained, if it can be compiled meanwhile."""
-    following = next((run for run in left if run.arm != left[0].arm and read_result(run.directory) is None), None)
-    if following is None or left[0].candidate:  # what a trial's arm is trained with is not known yet
+def _following(left: Sequence[Run], begun: Collection[str]) -> Run | None:
+    """The first run of the arm that is begun next, if what it trains is known now."""
+    if left[0].candidate:
         return None
-    with contextlib.suppress(UserError):  # it is said when its turn comes
-        its = build(following)
-        return its if is_possible(its) else None
-    return None
+    return next((run for run in left if run.arm not in begun and read_result(run.directory) is None), None)
+
+
+def _begin(ahead: Ahead, run: Run, build: Callable[[Run], Program]) -> None:
+    with contextlib.suppress(UserError):  # it is said when the run's turn comes
+        its = build(run)
+        if is_possible(its):
+            ahead.begin(its)
 
 
 Built = tuple[Run, Program]

@@ -36,7 +36,6 @@ class Ahead:
     """
 
     def __init__(self):
-        self._program: Program | None = None
         self._thread: threading.Thread | None = None
 
     def __enter__(self) -> "Ahead":
@@ -47,11 +46,8 @@ class Ahead:
             self.wait()
 
     def begin(self, program: Program) -> None:
-        """Begins with a program, after the one before; one that was the last one to be begun is compiled already."""
-        if program is self._program:
-            return
+        """Begins with a program, after the one before."""
         self.wait()
-        self._program = program
         self._thread = threading.Thread(target=_compile, args=(program,), name=THREAD)
         self._thread.start()
 
