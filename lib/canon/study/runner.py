@@ -133,10 +133,8 @@ def run(
                 ahead.wait()  # it may be this one, and what is measured here is measured alone
                 way, group = _group(left, build)
                 now = [run for run, _ in group]
-                begun.add(left[0].arm)
-                if not profile and (following := _following(left, begun)) is not None:
-                    begun.add(following.arm)
-                    _begin(ahead, following, build)
+                if not profile and not left[0].candidate:  # what follows a trial may depend on how it ends
+                    _compile_next(ahead, left, begun, build)
                 result = _train(group, way, runs, observer, should_stop, profile)
             else:
                 observer.run_began(left[0])
@@ -146,16 +144,19 @@ def run(
                 raise loop.Interrupted(result.step)
 
 
-def _following(left: Sequence[Run], begun: Collection[str]) -> Run | None:
-    """The first run of the arm that is begun next, if what it trains is known now."""
-    if left[0].candidate:
-        return None
-    return next((run for run in left if run.arm not in begun and read_result(run.directory) is None), None)
+def _ended(run: Run) -> bool:
+    return read_result(run.directory) is not None
 
 
-def _begin(ahead: Ahead, run: Run, build: Callable[[Run], Program]) -> None:
+def _compile_next(ahead: Ahead, left: Sequence[Run], begun: set[str], build: Callable[[Run], Program]) -> None:
+    """Begins to compile the first arm after that of `left[0]` that is not in `begun`, and adds both to it."""
+    begun.add(left[0].arm)
+    following = next((run for run in left if run.arm not in begun and not _ended(run)), None)
+    if following is None:
+        return
+    begun.add(following.arm)
     with contextlib.suppress(UserError):  # it is said when the run's turn comes
-        its = build(run)
+        its = build(following)
         if is_possible(its):
             ahead.begin(its)
 
@@ -174,7 +175,7 @@ def _group(left: Sequence[Run], build: Callable[[Run], Program]) -> tuple[str, l
         for run in left[1:]
         if bool(run.candidate) == bool(first.candidate)
         and (run.arm, run.seed)[: len(together_with)] == together_with
-        and read_result(run.directory) is None
+        and not _ended(run)
     ]
     if way == "concurrent" and not parallel.is_concurrent(program.config.parallel, program.mesh):
         way = "sequential"  # to the same bits
