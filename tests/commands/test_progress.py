@@ -6,7 +6,7 @@ from rich.console import Console
 
 from canon.commands.progress import Clock, Progress, minutes
 from canon.study.plan import Run
-from canon.training.result import Result
+from canon.training.result import Result, write_result
 
 RUNS = [Run(arm, seed, Path("w")) for seed in (0, 1) for arm in ("plain", "residual")]
 ENDED = Result("finished", 100, {"train/error": 0.125, "test/error": 0.25}, seconds=30.0)
@@ -52,12 +52,43 @@ def test_on_a_terminal_a_table_shows_every_run():
 
 def test_the_time_left_counts_an_arm_that_was_not_seen_like_the_others():
     clock = Clock(RUNS)
-    assert clock.left(0.0) is None
+    assert clock.left() is None
+    clock.began(RUNS[0])
     clock.saw("plain", 10.0)
-    assert clock.left(0.5) == pytest.approx(5 + 10 + 10 + 10)
-    clock.saw("residual", 30.0)
+    clock.did(RUNS[0], 0.5)
+    assert clock.left() == pytest.approx(5 + 10 + 10 + 10)
     clock.ended(RUNS[0])
-    assert clock.left(0.0) == pytest.approx(30 + 10 + 30)
+    clock.began(RUNS[1])
+    clock.saw("residual", 30.0)
+    assert clock.left() == pytest.approx(30 + 10 + 30)
+
+
+def test_runs_of_an_arm_at_the_same_time_take_as_long_as_the_last_of_them():
+    clock = Clock(RUNS)
+    plain = [run for run in RUNS if run.arm == "plain"]
+    for run, share in zip(plain, (0.5, 0.8), strict=True):
+        clock.began(run)
+        clock.did(run, share)
+    clock.saw("plain", 10.0)
+    assert clock.left() == pytest.approx(5 + 10)
+    for run in plain:
+        clock.did(run, 1.0)
+    assert clock.left() == pytest.approx(10)
+    for run in RUNS:
+        clock.ended(run)
+    assert clock.left() is None
+
+
+def test_runs_that_ended_before_take_no_time(tmp_path):
+    runs = [Run("plain", seed, tmp_path / str(seed)) for seed in (0, 1)]
+    runs[0].directory.mkdir()
+    write_result(runs[0].directory, ENDED)
+    output = io.StringIO()
+    with Progress(runs, Console(file=output, force_terminal=False), every=0.0) as progress:
+        progress.run_began(runs[1])
+        progress.started(0, 100)
+        progress.recorded(50, LINE)
+    assert output.getvalue().splitlines()[-1].endswith("; about 0:05 left")
 
 
 @pytest.mark.parametrize(("seconds", "text"), [(5, "0:05"), (65.4, "1:05"), (7265, "2:01:05")])

@@ -121,6 +121,15 @@ def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path,
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll"])
+def test_what_had_not_begun_when_a_stop_was_asked_for_does_not(tiny_config, tmp_path, way):
+    answers = iter([False])  # to the first run, before it begins
+    with pytest.raises(loop.Interrupted) as stopped:
+        together.train(members(build(tiny_config), tmp_path, (0, 1)), way, should_stop=lambda: next(answers, True))
+    assert stopped.value.step == 1
+    assert [path.name for path in tmp_path.iterdir()] == ["seed-0"]
+
+
+@pytest.mark.parametrize("way", ["concurrent", "unroll"])
 def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch, way):
     def broken(*_):
         raise UserError("the step is broken")

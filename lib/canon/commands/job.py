@@ -34,7 +34,7 @@ class TrainingJob:
 
     def __call__(self) -> None:
         """Trains, and ends the process where that does not come to its end."""
-        with StopSignals("stopping after the step or evaluation under way") as stop_signals:
+        with StopSignals("stopping after what is under way (compiling, a step, an evaluation)") as stop_signals:
             try:
                 runtime.start()
                 hosts.join(None)

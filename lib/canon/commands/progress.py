@@ -11,7 +11,7 @@ from rich.text import Text
 
 from canon.study.plan import Run
 from canon.training import measures, stopwatch
-from canon.training.result import DIVERGED, SPLITS, Result
+from canon.training.result import DIVERGED, SPLITS, Result, read_result
 
 _MEASURED = {name for of_task in measures.MEASURED.values() for name in of_task}
 
@@ -20,26 +20,42 @@ class Clock:
     """How long the rest of a study will take, from what this launch has seen of each arm."""
 
     def __init__(self, runs: Sequence[Run]):
-        self._left = list(runs)
+        self._done = dict.fromkeys(runs, 0.0)  # of the runs that are left, the share that is done
+        self._begun: set[Run] = set()
+        self._are_together = False
         self._seconds: dict[str, float] = {}  # a whole run of the arm
 
     def saw(self, arm: str, seconds: float) -> None:
         """A whole run of `arm` takes about this long."""
         self._seconds[arm] = seconds
 
+    def began(self, run: Run) -> None:
+        self._begun.add(run)
+        # Who trains the runs of one arm at the same time does so with all arms.
+        self._are_together |= len(self._begun) > 1
+
+    def did(self, run: Run, share: float) -> None:
+        """So much of a run is done."""
+        if run in self._done:
+            self._done[run] = share
+
     def ended(self, run: Run) -> None:
-        self._left.remove(run)
+        self._begun.discard(run)
+        self._done.pop(run, None)
 
-    def left(self, done_share: float) -> float | None:
-        """Seconds, when `done_share` of the first run that has not ended is done; None while nothing is known.
+    def left(self) -> float | None:
+        """Seconds; None while nothing is known.
 
-        An arm that has not been seen yet is taken to need what the others need on average.
+        An arm that has not been seen yet is taken to need what the others need on average. Runs of an arm that are
+        trained at the same time take as long as the last of them.
         """
-        if not self._seconds or not self._left:
+        if not self._seconds or not self._done:
             return None
         average = sum(self._seconds.values()) / len(self._seconds)
-        each = [self._seconds.get(run.arm, average) for run in self._left]
-        return sum(each) - done_share * each[0]
+        of_arm: dict[str, list[float]] = {}
+        for run, share in self._done.items():
+            of_arm.setdefault(run.arm, []).append((1 - share) * self._seconds.get(run.arm, average))
+        return sum(map(max if self._are_together else sum, of_arm.values()))
 
 
 def minutes(seconds: float) -> str:
@@ -64,7 +80,7 @@ class Progress:
         self._runs = list(runs)
         self._console = console or Console()
         self._every = every
-        self._clock = Clock(runs)
+        self._clock = Clock([run for run in runs if read_result(run.directory) is None])
         self._cells = dict.fromkeys(runs, "·")
         self._status = ""
         self._run = runs[0]
@@ -92,6 +108,7 @@ class Progress:
 
     def run_began(self, run: Run) -> None:
         self.turned_to(run)
+        self._clock.began(run)
         self._step = self._steps = 0
         self._cells[run] = "starting"
 
@@ -102,6 +119,7 @@ class Progress:
 
     def started(self, step: int, steps: int) -> None:
         self._step, self._steps = step, steps
+        self._clock.did(self._run, step / steps)
         self._cells[self._run] = f"step {step}"
         what = f"goes on at step {step} of {steps}" if step else f"begins; {steps} steps"
         self._status = f"{self._run.title}: {what}"
@@ -116,6 +134,7 @@ class Progress:
 
     def recorded(self, step: int, values: dict[str, float]) -> None:
         self._step = step
+        self._clock.did(self._run, step / self._steps if self._steps else 0.0)
         if "speed/step_seconds" in values:
             self._clock.saw(self._run.arm, values["speed/step_seconds"] * self._steps)
         if "batch/loss" not in values:
@@ -153,7 +172,7 @@ class Progress:
         self._line(self._status)
 
     def _time_left(self) -> str:
-        left = self._clock.left(self._step / self._steps if self._steps else 0.0) if self._in_turn else None
+        left = self._clock.left() if self._in_turn else None
         return "" if left is None else f"; about {minutes(left)} left"
 
     def _line(self, text: str) -> None:

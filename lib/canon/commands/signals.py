@@ -9,7 +9,9 @@ _NAMES = ("SIGINT", "SIGTERM", "SIGUSR1", "SIGUSR2")  # Windows has the first tw
 STOPPING = tuple(getattr(signal, name) for name in _NAMES if hasattr(signal, name))
 """From a terminal, from whoever ends processes, and as clusters say that a job's time is up or its place wanted."""
 
-STOPPING_AFTER_THIS_STEP = "stopping after the step or evaluation under way; Ctrl-C again to stop at once, unsaved"
+STOPPING_AFTER_THIS_STEP = (
+    "stopping after what is under way (compiling, a step, an evaluation); Ctrl-C again to stop at once, unsaved"
+)
 
 
 class StopSignals:

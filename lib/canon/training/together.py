@@ -67,6 +67,8 @@ def train(
     def live(number: int, member: Member) -> None:
         with steps.turn:
             try:
+                if should_stop():
+                    raise loop.Interrupted(0)  # nothing to save: it has not begun
                 take = functools.partial(steps.take, number)
                 its = member.seed, member.directory, member.observer
                 results[number] = loop.train(member.program, *its, should_stop, profile, take, steps.asleep)
@@ -84,7 +86,8 @@ def train(
     for thread in threads:
         thread.join()
     if errors:
-        raise min(errors, key=lambda error: isinstance(error, loop.Interrupted))  # what went wrong, before a stop
+        # What went wrong, before a stop; and of stops the one that came furthest.
+        raise min(errors, key=lambda error: (isinstance(error, loop.Interrupted), -getattr(error, "step", 0)))
     return results
 
 
