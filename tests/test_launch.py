@@ -447,7 +447,7 @@ def test_imports_point_one_way_only():
     floors = [
         {"compile_options", "errors", "files", "huge_pages", "imagenet", "imports", "multiply_adds", "unraisable"},
         {"catalog", "cluster", "lock", "config", "roll_call", "sweep", "torch_pickle"},
-        {"experiment_file", "hosts", "overrides", "layers", "weight_files"},
+        {"config_identity", "experiment_file", "hosts", "overrides", "layers", "weight_files"},
         {"models", "data", "losses", "schedules"}, {"optimizers", "analysis", "generation"},
         {"training"}, {"study"}, {"commands"},
     ]  # fmt: skip
