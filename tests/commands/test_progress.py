@@ -79,6 +79,15 @@ def test_runs_of_an_arm_at_the_same_time_take_as_long_as_the_last_of_them():
     assert clock.left() is None
 
 
+def test_trials_at_the_same_time_are_those_of_one_fold():
+    trials = [Run("plain", fold, Path("w"), candidate=name) for fold in (0, 1) for name in ("slow", "fast")]
+    clock = Clock([*trials, Run("plain", 0, Path("w"))])
+    for run in trials[:2]:
+        clock.began(run)
+    clock.saw("plain", 10.0)
+    assert clock.left() == pytest.approx(10 + 10 + 10)
+
+
 def test_runs_that_ended_before_take_no_time(tmp_path):
     runs = [Run("plain", seed, tmp_path / str(seed)) for seed in (0, 1)]
     runs[0].directory.mkdir()

@@ -1,4 +1,5 @@
 import threading
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -65,6 +66,10 @@ def test_whoever_goes_wrong_does_not_wait(tiny_config, monkeypatch):
     goes_on.set()
     thread.join(60)
     assert not thread.is_alive()
+
+
+def test_a_launch_knows_the_thread_for_which_it_does_not_wait():
+    assert f'thread.name == "{THREAD}"' in (Path(__file__).parents[2] / "launch.py").read_text()
 
 
 def test_nothing_runs_beside_a_program_of_several_devices_or_one_that_its_seeds_share(tiny_config):

@@ -52,10 +52,11 @@ class Clock:
         if not self._seconds or not self._done:
             return None
         average = sum(self._seconds.values()) / len(self._seconds)
-        of_arm: dict[str, list[float]] = {}
+        groups: dict[tuple[str, int | None], list[float]] = {}
         for run, share in self._done.items():
-            of_arm.setdefault(run.arm, []).append((1 - share) * self._seconds.get(run.arm, average))
-        return sum(map(max if self._are_together else sum, of_arm.values()))
+            group = run.arm, run.seed if run.candidate else None  # of trials those of one fold
+            groups.setdefault(group, []).append((1 - share) * self._seconds.get(run.arm, average))
+        return sum(map(max if self._are_together else sum, groups.values()))
 
 
 def minutes(seconds: float) -> str:
