@@ -9,9 +9,11 @@ import subprocess
 import sys
 from pathlib import Path
 
-# Before jax starts. Unoptimised code: the tests compile much and compute little.
+from tests import compiling
+
+# Before jax starts.
 os.environ["JAX_PLATFORMS"] = "cpu"
-os.environ["XLA_FLAGS"] = "--xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+os.environ["XLA_FLAGS"] = f"--xla_force_host_platform_device_count=8 {compiling.FLAGS}"
 os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 
 import hypothesis
@@ -53,8 +55,7 @@ def start(tmp_path):
 
     What is left of the group is ended afterwards.
     """
-    flags = "--xla_backend_optimization_level=0"
-    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": flags, "PYTHONPATH": str(ROOT)}
+    environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": compiling.FLAGS, "PYTHONPATH": str(ROOT)}
     environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
     started = []
 

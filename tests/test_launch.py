@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from tests import compiling
 
 from canon.commands import arguments, runtime
 from canon.commands import list as list_command
@@ -49,7 +50,7 @@ def environment(tmp_path_factory):
     """One cache for all, of compiled programs and of matplotlib's fonts, outside the folders that tests look into."""
     return os.environ | {
         "XDG_CACHE_HOME": str(tmp_path_factory.mktemp("cache")),
-        "XLA_FLAGS": "--xla_backend_optimization_level=0",
+        "XLA_FLAGS": compiling.FLAGS,
         "JAX_PLATFORMS": "cpu",
         "COLUMNS": "100",
     }
