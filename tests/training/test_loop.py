@@ -59,7 +59,7 @@ def test_a_run_that_was_stopped_anywhere_ends_in_the_same_bits(tiny_config, tmp_
         loop.train(built, 0, tmp_path / "cut", should_stop=stop_after(stop))
     assert read_result(tmp_path / "cut") is None
     resumed = loop.train(built, 0, tmp_path / "cut")
-    assert built.train_step._cache_size() == 1  # a restored state runs in the program of a fresh one
+    assert built.train_step.programs == 1  # a restored state runs in the program of a fresh one
     assert resumed.metrics == whole.metrics
     assert resumed.best_on_validation == whole.best_on_validation
     assert without_speed(read_metrics(tmp_path / "cut")) == without_speed(read_metrics(tmp_path / "whole"))
@@ -70,7 +70,7 @@ def test_seeds_share_the_compiled_steps_and_differ_in_what_they_find(tiny_config
     built = build(tiny_config)
     losses = [loop.train(built, seed, tmp_path / str(seed)).metrics["train/loss"] for seed in range(3)]
     assert len(set(losses)) == 3
-    assert built.train_step._cache_size() == built.evaluation_step._cache_size() == 1
+    assert built.train_step.programs == built.evaluation_step.programs == 1
 
 
 def test_streaming_changes_nothing_in_a_run(tiny_config, tmp_path):

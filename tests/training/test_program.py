@@ -77,7 +77,7 @@ def test_evaluation_sees_the_images_as_they_are(tiny_config):
 def test_resident_examples_lie_where_the_step_wants_them(tiny_config, devices):
     built = build(tiny_config, parallel={"devices": devices})
     state, batch = built.init(0), built.pipelines["train"].batch(0, 0)
-    wanted = built.train_step.lower(state, batch).compile().input_shardings[0][1]
+    wanted = built.train_step.compile(state, batch).input_shardings[0][1]
     for name, array in batch.arrays.items():
         assert array.sharding.is_equivalent_to(wanted.arrays[name], array.ndim)
 
@@ -121,7 +121,7 @@ def test_initialisation_without_optimisation_draws_the_same_parameters(tiny_conf
 
 def test_building_compiles_nothing(tiny_config):
     built = build(tiny_config)
-    assert built.train_step._cache_size() == built.evaluation_step._cache_size() == 0
+    assert built.train_step.programs == built.evaluation_step.programs == 0
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,6 @@
 """Seeds that are trained together are trained as each alone."""
 
+import contextlib
 import dataclasses
 import json
 import threading
@@ -118,6 +119,27 @@ def test_a_group_that_is_stopped_goes_on_to_the_same_bits(tiny_config, tmp_path,
     for seed in (0, 1):
         states = [state_of(built, tmp_path / name / f"seed-{seed}") for name in ("whole", "cut")]
         jax.tree.map(np.testing.assert_array_equal, *states)
+
+
+def test_while_a_run_waits_for_the_device_or_the_disk_another_is_awake(tiny_config, tmp_path, monkeypatch):
+    built = build(tiny_config, parallel={"devices": 1})
+    other_waits, met = threading.Barrier(2), []
+
+    class Meeting(together._Steps):
+        """Who sleeps wakes when the other one sleeps too."""
+
+        @contextlib.contextmanager
+        def asleep(self):
+            with super().asleep():
+                met.append(other_waits.wait(60))
+                yield
+
+    monkeypatch.setattr(together, "_Steps", Meeting)
+    results = together.train(members(built, tmp_path, (0, 1)), "concurrent")
+    assert [result.status for result in results] == ["finished"] * 2
+    lines = read_metrics(tmp_path / "seed-0")
+    waits = sum(f"{of}/loss" in line for line in lines for of in ("batch", *built.pipelines))
+    assert len(met) == 2 * (waits + 1)  # for steps, for evaluations, and for the last checkpoint, of each
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll"])

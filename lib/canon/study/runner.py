@@ -123,7 +123,7 @@ def run(
     Raises:
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
     """
-    left, begun = list(runs), set()  # arms of which the program is compiled
+    left, begun = list(runs), set()  # arms of which the program is compiled, or being compiled
     with Ahead() as ahead:
         while left:
             now = [left[0]]
@@ -134,7 +134,7 @@ def run(
                 way, group = _group(left, build)
                 now = [run for run, _ in group]
                 if not profile and not left[0].candidate:  # what follows a trial may depend on how it ends
-                    _compile_next(ahead, left, begun, build)
+                    _compile_ahead(ahead, left, begun, build)
                 result = _train(group, way, runs, observer, should_stop, profile)
             else:
                 observer.run_began(left[0])
@@ -148,17 +148,16 @@ def _ended(run: Run) -> bool:
     return read_result(run.directory) is not None
 
 
-def _compile_next(ahead: Ahead, left: Sequence[Run], begun: set[str], build: Callable[[Run], Program]) -> None:
-    """Begins to compile the first arm after that of `left[0]` that is not in `begun`, and adds both to it."""
-    begun.add(left[0].arm)
-    following = next((run for run in left if run.arm not in begun and not _ended(run)), None)
-    if following is None:
-        return
-    begun.add(following.arm)
-    with contextlib.suppress(UserError):  # it is said when the run's turn comes
-        its = build(following)
-        if is_possible(its):
-            ahead.begin(its)
+def _compile_ahead(ahead: Ahead, left: Sequence[Run], begun: set[str], build: Callable[[Run], Program]) -> None:
+    """Begins to compile the arm of `left[0]` and the first one after it, unless they are in `begun`, and adds them."""
+    programs = []
+    following = next((run for run in left if run.arm not in {*begun, left[0].arm} and not _ended(run)), None)
+    for run in filter(None, (left[0], following)):
+        if run.arm not in begun:
+            begun.add(run.arm)
+            with contextlib.suppress(UserError):  # it is said when the run's turn comes
+                programs.append(build(run))
+    ahead.begin(*filter(is_possible, programs))
 
 
 Built = tuple[Run, Program]

@@ -1,7 +1,7 @@
-"""Compiling what is trained next, while something else is trained.
+"""Compiling a network while its first state is made, and what is trained next while something else is trained.
 
-Where a CPU has several cores, compiling a network keeps one and a half of them busy, tracing it one, and the steps of a
-small network leave some idle too.
+Where a CPU has several cores, compiling a network keeps one and a half of them busy, tracing it and making its first
+state one, and the steps of a small network leave some idle too.
 """
 
 import contextlib
@@ -45,10 +45,10 @@ class Ahead:
         if error[0] is None:
             self.wait()
 
-    def begin(self, program: Program) -> None:
-        """Begins with a program, after the one before."""
+    def begin(self, *programs: Program) -> None:
+        """Begins with these programs, one after another, after those before."""
         self.wait()
-        self._thread = threading.Thread(target=_compile, args=(program,), name=THREAD)
+        self._thread = threading.Thread(target=_compile, args=programs, name=THREAD)
         self._thread.start()
 
     def wait(self) -> None:
@@ -58,6 +58,7 @@ class Ahead:
             self._thread = None
 
 
-def _compile(program: Program) -> None:
-    with contextlib.suppress(Exception):  # whoever trains it meets the same, and can say which run it is of
-        program.compile()
+def _compile(*programs: Program) -> None:
+    for program in programs:
+        with contextlib.suppress(Exception):  # whoever trains it meets the same, and can say which run it is of
+            program.compile()

@@ -18,7 +18,7 @@ import jax
 
 from canon import config_identity, hosts, lock
 from canon.errors import UserError
-from canon.training import device, environment, measures
+from canon.training import device, environment, measures, parallel
 from canon.training.checkpoint import Checkpoints
 from canon.training.metrics import means
 from canon.training.profile import Profile
@@ -71,7 +71,13 @@ class Nobody:
     def noted(self, text: str) -> None: ...
 
 
-def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float]:
+Asleep = Callable[[], AbstractContextManager]
+"""What a run enters while it only waits, for the device or for the disk: then another one may be awake."""
+
+
+def evaluate(
+    program: Program, state: TrainState, split: str, asleep: Asleep = contextlib.nullcontext
+) -> dict[str, float]:
     """The metrics over every example of a split, by `split/name`."""
     batch_size = program.evaluation_batch_size(split)
     state, metrics = state.forget(batch_size), []
@@ -79,6 +85,8 @@ def evaluate(program: Program, state: TrainState, split: str) -> dict[str, float
         of_batch, carry = program.evaluation_step(state, batch)
         state = state.replace(carry=carry)
         metrics.append(of_batch)
+    with asleep():
+        jax.block_until_ready(metrics)
     values = means(metrics, prefix=f"{split}/")
     values |= program.derive(values)
     if split != "train":
@@ -96,7 +104,7 @@ def train(
     should_stop: Callable[[], bool] = lambda: False,
     profile: Profile | None = None,
     train_step: TrainStep | None = None,
-    asleep: Callable[[], AbstractContextManager] = contextlib.nullcontext,
+    asleep: Asleep = contextlib.nullcontext,
 ) -> Result:
     """Trains one run to its end, from its newest checkpoint if it has one. A run that has ended is only read.
 
@@ -110,7 +118,7 @@ def train(
       should_stop: asked after every step.
       profile: of some of the steps, where one is wanted.
       train_step: in place of the program's own, where other runs take theirs with it.
-      asleep: what is entered while the run only waits for the disk.
+      asleep: see `Asleep`.
 
     Raises:
       Interrupted: `should_stop` said yes; the run is saved.
@@ -131,7 +139,8 @@ def train(
                 hosts.ending_with_others(),
             ):
                 take = train_step or program.train_step
-                result = _train(program, take, seed, directory, checkpoints, best, observer, should_stop, profile)
+                kept = checkpoints, best
+                result = _train(program, take, seed, directory, *kept, observer, should_stop, profile, asleep)
                 with asleep():
                     checkpoints.wait()
             if result is not None:  # the last checkpoint is written
@@ -154,6 +163,7 @@ def _train(
     observer: Observer,
     should_stop: Callable[[], bool],
     profile: Profile | None,
+    asleep: Asleep,
 ) -> Result | None:
     """The result, in the first process."""
     config = program.config.train
@@ -171,6 +181,8 @@ def _train(
     steps = min(config.steps, config.give_up_after or config.steps)
     observer.started(first, steps)
 
+    # What is computed on several devices is on its way alone: see `parallel.is_concurrent`.
+    waiting = asleep if parallel.is_concurrent(program.config.parallel, program.mesh) else contextlib.nullcontext
     watch = Stopwatch(progress["parts"])
 
     def seconds() -> float:
@@ -234,6 +246,8 @@ def _train(
             not_finite = None
             if last or step % config.log_every == 0:
                 with watch.of("step"), device.explaining_memory(program.config):
+                    with waiting():
+                        jax.block_until_ready(metrics)
                     values, not_finite = window.close(step, config.batch_size)
                 values |= program.derive(values) | device.memory()
                 if "speed/step_seconds" in values:
@@ -244,7 +258,7 @@ def _train(
                     if last or split != "train":
                         observer.evaluating(step, split, program.pipelines[split].size)
                         with watch.of("evaluate"), device.explaining_memory(program.config, evaluating=True):
-                            values |= evaluate(program, state, split)
+                            values |= evaluate(program, state, split, waiting)
                 window.restart_clock(step)
             if values:
                 recorder.write(step, values)

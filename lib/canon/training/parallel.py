@@ -18,6 +18,7 @@ from canon.compile_options import compile_options
 from canon.data.pipeline import Batch, Resident, Share
 from canon.errors import UserError, did_you_mean
 from canon.training import gradient as gradients
+from canon.training.compiled import Compiled
 from canon.training.gradient import Gradient, Sums
 from canon.training.op_by_op import op_by_op
 from canon.training.state import TrainState
@@ -177,7 +178,7 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
         donate_argnums=(0,) if donate_state else (),
         compiler_options=compile_options(mesh.devices.flat[0].platform, deterministic),
     )
-    return compiled if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
+    return Compiled(compiled) if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
 
 
 def jit_many(

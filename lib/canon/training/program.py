@@ -133,18 +133,18 @@ class Program:
 
     def compile(self) -> None:
         """Compiles the train step, and of data that stay on the device the evaluation step, so that their first calls
-        need not.
+        need not; whoever calls them meanwhile waits.
 
         For one device of one process, and `parallel.step=jit`.
         """
         batch = self.pipelines["train"].batch(seed=0, step=0)
-        self.train_step.lower(self.abstract_state, batch).compile()
+        self.train_step.compile(self.abstract_state, batch)
         for split, pipeline in self.pipelines.items():
             if not isinstance(pipeline, ResidentPipeline):
                 continue
             size = self.evaluation_batch_size(split)
             batch = next(iter(pipeline.evaluation_batches(size)))
-            self.evaluation_step.lower(self.abstract_state.forget(size), batch).compile()
+            self.evaluation_step.compile(self.abstract_state.forget(size), batch)
 
     @property
     def devices(self) -> int:
