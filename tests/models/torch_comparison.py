@@ -10,6 +10,7 @@ from collections.abc import Callable, Mapping, Sequence
 import jax
 import numpy as np
 from jax import numpy as jnp
+from tests import compiling
 
 LEAVES = {"kernel": "weight", "scale": "weight", "bias": "bias", "mean": "running_mean", "var": "running_var"}
 
@@ -68,7 +69,8 @@ def outputs_and_gradients(forward: Callable, variables, images: np.ndarray):
         outputs = forward({**variables, "params": params}, jnp.asarray(images))
         return sum((output**2).sum() for output in outputs), outputs
 
-    (_, outputs), gradients = jax.jit(jax.value_and_grad(objective, has_aux=True))(variables["params"])
+    with_gradients = jax.jit(jax.value_and_grad(objective, has_aux=True), compiler_options=compiling.AS_LAUNCHED)
+    (_, outputs), gradients = with_gradients(variables["params"])
     return outputs, jax.tree.map(np.asarray, gradients)
 
 

@@ -9,18 +9,26 @@ import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
+from tests import compiling
 from tests.training import twenty_steps
 from tests.training.runs import build, state_of
 
 from canon.errors import UserError
 from canon.study import plan, runner
-from canon.training import loop, strategy, together
+from canon.training import loop, parallel, strategy, together
 from canon.training.recorder import read_metrics
 from canon.training.strategy import Speed
 
 BOUNDS = {"batch_norm": 1e-3}
 """Of the parameters under `vmap`, absolute, after these few steps: with batch normalisation rounding grows fast, even
 at the smaller rate that it has here."""
+
+
+@pytest.fixture(autouse=True)
+def as_launched(monkeypatch):
+    """Several steps in one program have the bits of single ones."""
+    usual = parallel.compile_options
+    monkeypatch.setattr(parallel, "compile_options", lambda *args: usual(*args) | compiling.AS_LAUNCHED)
 
 
 def members(built, folder, seeds):
