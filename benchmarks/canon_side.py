@@ -7,6 +7,7 @@ matrices, from which follows the least time that it could take.
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from pathlib import Path
 
@@ -37,9 +38,13 @@ NETWORKS = {
 
 
 class Steps:
-    """A compiled train step and its state, on one batch."""
+    """A train step and its state, on one batch.
 
-    def __init__(self, task, batch: dict[str, np.ndarray], rate: float, **optimizer):
+    Args:
+      ahead: compile the step while the state is made, as a launch does; else the first call does.
+    """
+
+    def __init__(self, task, batch: dict[str, np.ndarray], rate: float, ahead: bool = False, **optimizer):
         schedule = schedules.create("constant", steps=1, learning_rate=rate)
         chain = optimizers.create(**optimizer, learning_rate=schedule)
         rows = len(next(iter(batch.values())))
@@ -47,7 +52,11 @@ class Steps:
         self._batch = jax.device_put(batch, parallel.split(mesh))
         step = make_train_step(of_task(task), chain, schedule, lambda b, key: b)
         self._step = parallel.jit(step, mesh, self._batch, donate_state=True)
-        init, _ = parallel.compile_init(lambda seed: initial_state(task, chain, self._batch, seed), mesh)
+        init, abstract = parallel.compile_init(lambda seed: initial_state(task, chain, self._batch, seed), mesh)
+        if ahead:
+            place = parallel.replicated(mesh)
+            placed = jax.tree.map(lambda a: jax.ShapeDtypeStruct(a.shape, a.dtype, sharding=place), abstract)
+            threading.Thread(target=self._step.compile, args=(placed, self._batch)).start()
         self._state = init(0)
         self._objective = make_objective(task, lambda b, key: b)
 
@@ -75,7 +84,7 @@ def _rate(size: int = 2048) -> float:
     return size**3 / min(times[1:])
 
 
-def image_step(name: str) -> Steps:
+def image_step(name: str, ahead: bool = False) -> Steps:
     """See `work.Images`."""
     images = work.IMAGES[name]
     random = np.random.default_rng(0)
@@ -84,9 +93,8 @@ def image_step(name: str) -> Steps:
         "label": random.integers(images.classes, size=images.batch).astype(np.int32),
     }
     task = Classification(models.create(**NETWORKS[name], num_classes=images.classes))
-    return Steps(
-        task, batch, work.LEARNING_RATE, name="momentum", momentum=work.MOMENTUM, weight_decay=work.WEIGHT_DECAY
-    )
+    chain = {"name": "momentum", "momentum": work.MOMENTUM, "weight_decay": work.WEIGHT_DECAY}
+    return Steps(task, batch, work.LEARNING_RATE, ahead, **chain)
 
 
 def _char_rnn(units: int):
@@ -142,7 +150,7 @@ def sample() -> side.Run:
 def startup() -> None:
     """From nothing to one step of ResNet-20."""
     runtime.start()
-    image_step("resnet20")(1)
+    image_step("resnet20", ahead=True)(1)
 
 
 def study() -> None:

@@ -1,6 +1,7 @@
 """What every test runs under: eight fake CPU devices, strict dtypes, and, by pyproject.toml, warnings as errors."""
 
 import contextlib
+import gc
 import io
 import os
 import signal
@@ -36,6 +37,25 @@ logging.set_verbosity(logging.ERROR)
 ROOT = Path(__file__).parents[1]
 
 
+def pytest_collection_finish():
+    """What is imported by now stays, and the garbage collector need not look through it again and again."""
+    gc.collect()
+    gc.freeze()
+
+
+@pytest.fixture(autouse=True, scope="module")
+def forgetting():
+    """After each file JAX forgets what it has traced, lowered and compiled.
+
+    It would keep all of it for the whole process, whose memory grows by gigabytes, and which grows slow: each context
+    of MLIR that is alive is looked through when the next one is made, and the garbage collector has millions of objects
+    to visit.
+    """
+    yield
+    jax.clear_caches()
+    gc.collect()
+
+
 @pytest.fixture
 def random():
     """A NumPy generator with a fixed seed."""
@@ -49,14 +69,20 @@ def address():
         return f"127.0.0.1:{free.getsockname()[1]}"
 
 
+@pytest.fixture(scope="session")
+def compiled(tmp_path_factory):
+    """The XDG_CACHE_HOME of processes that are started: one need not compile what another one has."""
+    return tmp_path_factory.mktemp("compiled")
+
+
 @pytest.fixture
-def start(tmp_path):
+def start(tmp_path, compiled):
     """Starts a Python program in `tmp_path`, with one device of its own and as the first of a process group.
 
     What is left of the group is ended afterwards.
     """
     environment = os.environ | {"JAX_PLATFORMS": "cpu", "XLA_FLAGS": compiling.FLAGS, "PYTHONPATH": str(ROOT)}
-    environment["XDG_CACHE_HOME"] = str(tmp_path / "cache")
+    environment["XDG_CACHE_HOME"] = str(compiled)
     started = []
 
     def start(*arguments):

@@ -12,7 +12,7 @@ from canon import hosts
 from canon.errors import UserError
 
 
-@pytest.mark.parametrize("number", [2, 4])
+@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.slow), 4])
 def test_processes_train_and_evaluate_as_one_does(tmp_path, start, address, number):
     arguments = ["-m", "tests.training.twenty_steps", tmp_path, address]
     processes = [start(*arguments, i, number) for i in range(number)]

@@ -29,7 +29,7 @@ def get_config(argument="small"):
     config.train.steps = 300 if argument == "long" else 12
     config.train.log_every = 3
     config.train.evaluate_every = 6
-    config.train.checkpoint_every = 5
+    config.train.checkpoint_every = 25 if argument == "long" else 5
     config.seeds = 2
     config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
     claim = canon_config.claim(statement="Wider is better.", higher="narrow", lower="wide")

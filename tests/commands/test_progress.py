@@ -36,6 +36,27 @@ def test_elsewhere_than_on_a_terminal_it_prints_plain_lines():
     assert "diverged at step 7" in lines[-1]
 
 
+def test_it_says_once_for_an_arm_that_it_is_compiled():
+    output = io.StringIO()
+    with Progress(RUNS, Console(file=output, force_terminal=False)) as progress:
+        for run in RUNS:
+            progress.run_began(run)
+            progress.started(0, 100)
+    compiled = [line for line in output.getvalue().splitlines() if "compiled" in line]
+    assert compiled == [
+        f"{arm} seed 0: begins; 100 steps; its network is compiled first" for arm in ("plain", "residual")
+    ]
+
+
+def test_of_a_run_that_went_on_it_says_that_its_time_is_of_all_launches():
+    output = io.StringIO()
+    with Progress(RUNS, Console(file=output, force_terminal=False)) as progress:
+        progress.run_began(RUNS[0])
+        progress.started(50, 100)
+        progress.run_ended(RUNS[0], ENDED)
+    assert "plain seed 0: finished after 0:30 in all launches;" in output.getvalue()
+
+
 def test_plain_lines_come_now_and_then():
     output = io.StringIO()
     watch(Console(file=output, force_terminal=False), every=1000.0)

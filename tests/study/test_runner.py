@@ -26,6 +26,14 @@ def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
     assert watcher.began == watcher.ended == planned[:1]
 
 
+def test_runs_that_ended_before_are_told_of_first(tiny_study, tmp_path):
+    planned, watcher = runs(tiny_study, tmp_path), Watcher()
+    programs = runner.Programs(tiny_study, tmp_path)
+    runner.run(planned[-1:], programs.build, Watcher())
+    runner.run(planned, programs.build, watcher)
+    assert watcher.began == watcher.ended == [planned[-1], *planned[:-1]]
+
+
 @pytest.fixture
 def compiled_ahead(monkeypatch):
     """The programs that are compiled ahead, in order."""

@@ -88,6 +88,8 @@ class Progress:
         self._began = self._printed = time.monotonic()
         self._step = self._steps = 0
         self._at: dict[Run, tuple[int, int]] = {}  # where the other runs are, when several are trained together
+        self._compiled: set[str] = set()  # arms; each is compiled once, for all its seeds
+        self._continued: set[Run] = set()  # begun by an earlier launch
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
 
     def __enter__(self) -> "Progress":
@@ -112,6 +114,7 @@ class Progress:
         self._clock.began(run)
         self._step = self._steps = 0
         self._cells[run] = "starting"
+        self._status = f"{run.title}: starting"
 
     def turned_to(self, run: Run) -> None:
         if run != self._run:
@@ -123,6 +126,11 @@ class Progress:
         self._clock.did(self._run, step / steps)
         self._cells[self._run] = f"step {step}"
         what = f"goes on at step {step} of {steps}" if step else f"begins; {steps} steps"
+        if step:
+            self._continued.add(self._run)
+        if self._run.arm not in self._compiled:
+            self._compiled.add(self._run.arm)
+            what += "; its network is compiled first"
         self._status = f"{self._run.title}: {what}"
         self._line(self._status)
         self._printed = time.monotonic()
@@ -160,7 +168,8 @@ class Progress:
         how = result.status
         if result.status == DIVERGED:
             how += f" at step {result.step} (not finite: {result.not_finite})"
-        when = f" after {minutes(result.seconds)}" if fresh else " before this launch"
+        in_all = " in all launches" if run in self._continued else ""
+        when = f" after {minutes(result.seconds)}{in_all}" if fresh else " before this launch"
         whole = {name: value for name, value in result.metrics.items() if name.startswith(SPLITS)}
         of_text = {name: f"{value:.3f}" for name, value in whole.items() if name.endswith("/bits_per_character")}
         measured = {

@@ -123,35 +123,39 @@ def run(
     Raises:
       loop.Interrupted: `should_stop` said yes; the run that was under way is saved.
     """
-    left, begun = list(runs), set()  # arms of which the program is compiled, or being compiled
+    left = _unfinished(runs, observer)
+    begun: set[str] = set()  # arms of which the program is compiled, or being compiled
     with Ahead() as ahead:
         while left:
-            now = [left[0]]
-            result = read_result(left[0].directory)
-            hosts.check_same("results", f"{left[0].directory.name} {result is None}")
-            if result is None:
-                ahead.wait()  # it may be this one, and what is measured here is measured alone
-                way, group = _group(left, build)
-                now = [run for run, _ in group]
-                if not profile and not left[0].candidate:  # what follows a trial may depend on how it ends
-                    _compile_ahead(ahead, left, begun, build)
-                result = _train(group, way, runs, observer, should_stop, profile)
-            else:
-                observer.run_began(left[0])
-                observer.run_ended(left[0], result)
+            ahead.wait()  # it may be this one, and what is measured here is measured alone
+            way, group = _group(left, build)
+            now = [run for run, _ in group]
+            if not profile and not left[0].candidate:  # what follows a trial may depend on how it ends
+                _compile_ahead(ahead, left, begun, build)
+            result = _train(group, way, runs, observer, should_stop, profile)
             left = [run for run in left if run not in now]
             if should_stop() and left:
                 raise loop.Interrupted(result.step)
 
 
-def _ended(run: Run) -> bool:
-    return read_result(run.directory) is not None
+def _unfinished(runs: Sequence[Run], observer: StudyObserver) -> list[Run]:
+    """The runs that have not ended; the observer is told of the others."""
+    left = []
+    for run in runs:
+        result = read_result(run.directory)
+        hosts.check_same("results", f"{run.directory.name} {result is None}")
+        if result is None:
+            left.append(run)
+        else:
+            observer.run_began(run)
+            observer.run_ended(run, result)
+    return left
 
 
 def _compile_ahead(ahead: Ahead, left: Sequence[Run], begun: set[str], build: Callable[[Run], Program]) -> None:
     """Begins to compile the arm of `left[0]` and the first one after it, unless they are in `begun`, and adds them."""
     programs = []
-    following = next((run for run in left if run.arm not in {*begun, left[0].arm} and not _ended(run)), None)
+    following = next((run for run in left if run.arm not in {*begun, left[0].arm}), None)
     for run in filter(None, (left[0], following)):
         if run.arm not in begun:
             begun.add(run.arm)
@@ -172,9 +176,7 @@ def _group(left: Sequence[Run], build: Callable[[Run], Program]) -> tuple[str, l
     alike = [
         run
         for run in left[1:]
-        if bool(run.candidate) == bool(first.candidate)
-        and (run.arm, run.seed)[: len(together_with)] == together_with
-        and not _ended(run)
+        if bool(run.candidate) == bool(first.candidate) and (run.arm, run.seed)[: len(together_with)] == together_with
     ]
     if way == "concurrent" and not parallel.is_concurrent(program.config.parallel, program.mesh):
         way = "sequential"  # to the same bits

@@ -1,5 +1,6 @@
 """What a run was trained with and on: versions and hardware, for the record."""
 
+import functools
 import os
 import platform
 from importlib import metadata
@@ -12,7 +13,12 @@ _PACKAGES = ("canon", "jax", "jaxlib", "flax", "optax", "orbax-checkpoint", "num
 
 def versions() -> dict[str, str]:
     """The versions of Python and of the packages that compute."""
-    return {"python": platform.python_version()} | {package: metadata.version(package) for package in _PACKAGES}
+    return {"python": platform.python_version()} | {package: _version(package) for package in _PACKAGES}
+
+
+@functools.cache  # reading one takes milliseconds, and each of a study's runs asks for all
+def _version(package: str) -> str:
+    return metadata.version(package)
 
 
 def hardware(devices: int) -> dict[str, str | int]:
