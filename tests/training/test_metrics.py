@@ -1,4 +1,6 @@
+import jax
 import numpy as np
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from jax import numpy as jnp
@@ -26,3 +28,13 @@ def test_means_weigh_examples_and_not_batches():
 def test_error_counts_wrong_predictions_and_all_that_are_not_numbers():
     logits = jnp.array([[2.0, 1.0], [2.0, 1.0], [jnp.nan, 1.0], [1.0, jnp.inf]])
     np.testing.assert_array_equal(classification_error(logits, jnp.array([0, 1, 0, 1])), [0, 1, 1, 1])
+
+
+@pytest.mark.parametrize("backend", ["cpu", "gpu"])
+def test_means_are_the_same_however_they_are_fetched(random, monkeypatch, backend):
+    monkeypatch.setattr(jax, "default_backend", lambda: backend)
+    totals, counts = random.uniform(1, 9, (2, 5)).astype(np.float32)
+    metrics = [{"loss": Mean(jnp.asarray(t), jnp.asarray(c))} for t, c in zip(totals[:4], counts[:4], strict=True)]
+    metrics.append({"loss": Mean(totals[4], counts[4])})  # of a window that a checkpoint held
+    expected = totals.astype(np.float64).sum() / counts.astype(np.float64).sum()
+    assert means(metrics, "batch/") == {"batch/loss": pytest.approx(expected, rel=1e-12)}

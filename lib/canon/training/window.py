@@ -8,7 +8,7 @@ from typing import Any
 import jax
 import numpy as np
 
-from canon.training.metrics import Mean, Metrics, means
+from canon.training.metrics import Mean, Metrics, fetch, means
 from canon.training.step import FIRST_NOT_FINITE
 
 
@@ -52,9 +52,8 @@ class Window:
 
     def not_finite(self, step: int) -> NotFinite | None:
         """Waits for `step`: the first in the window at which something was not finite, or None."""
-        names = ("loss", FIRST_NOT_FINITE)
-        found = jax.device_get([[metrics[name].total for name in names] for metrics in self._metrics])
-        for number, (loss, leaf) in enumerate(found, start=step - len(found) + 1):
+        losses, leaves = (fetch([m[name].total for m in self._metrics]) for name in ("loss", FIRST_NOT_FINITE))
+        for number, (loss, leaf) in enumerate(zip(losses, leaves, strict=True), start=step - len(losses) + 1):
             if not math.isfinite(loss) or leaf != -1:
                 return NotFinite(number, not math.isfinite(loss), None if leaf == -1 else int(leaf))
         return None
