@@ -92,7 +92,7 @@ def measure(name: str, options: argparse.Namespace) -> dict:
             for side in sorted(found, reverse=number % 2 == 1):
                 found[side].append(turn(pythons[side], side, name, options, cache))
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
-    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "rounds": options.rounds}
+    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "rounds": options.rounds}
     row["huge_pages"] = huge_pages.environment({}) != {}
     if "first_seconds" in found["canon"][0]:
         row |= {"turn_seconds": options.seconds, "settle_seconds": options.settle}
@@ -138,13 +138,22 @@ def readable(seconds: float | None) -> str:
 
 
 def hardware() -> str:
-    """The processor's name and how many cores of it there are."""
-    names = [text.partition(":")[2].strip() for text in _processor() if text.startswith("model name")]
-    return f"{names[0] if names else platform.machine()}, {cores()} cores"
+    """What Linux knows of the processor, whose name alone can stand for several, and how many cores there are."""
+    lines = Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+    said = {name.strip(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+    kind = f" (family {said['cpu family']}, model {said['model']})" if {"cpu family", "model"} <= said.keys() else ""
+    return f"{said.get('model name', platform.machine())}{kind}, {cores()} cores"
 
 
-def _processor() -> list[str]:
-    return Path("/proc/cpuinfo").read_text().splitlines() if Path("/proc/cpuinfo").exists() else []
+def commit() -> str | None:
+    """That of the code which is measured, with a + where files differ from it; None outside of a repository."""
+    try:
+        found = subprocess.run(("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, capture_output=True, text=True)
+        code = ("git", "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results")
+        differs = subprocess.run(code, cwd=ROOT, capture_output=True).returncode
+    except OSError:
+        return None
+    return None if found.returncode else found.stdout.strip() + ("+" if differs else "")
 
 
 def versions(pytorch: str) -> dict[str, str]:

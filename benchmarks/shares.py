@@ -36,9 +36,9 @@ Interval = tuple[float, float, str]
 """From, to, and what."""
 
 
-LEAST = ("checkpoints", "steps", "rest of a run", "rest")
+LEAST = ("checkpoints", "first step", "steps", "rest of a run", "rest")
 """While one thread does something else, this is not what the others are counted for: runs that are trained together are
-in threads of their own, and wait in their steps for each other, and for the disk."""
+in threads of their own, and wait in their steps for each other, for what is compiled, and for the disk."""
 
 
 class Timeline:
@@ -103,7 +103,8 @@ def innermost(intervals: Iterable[Interval]) -> list[Interval]:
 
 
 def merged(threads: list[list[Interval]]) -> dict[str, float]:
-    """Seconds by name of several threads' intervals: each moment counts once, if it can for what is not in `LEAST`."""
+    """Seconds by name of several threads' intervals: each moment counts once, if it can for what JAX does, and for what
+    is in `LEAST` only if nothing else goes on."""
     seconds: collections.Counter[str] = collections.Counter()
     changes = sorted((at, is_begin, name) for t in threads for a, b, name in t for at, is_begin in ((a, 1), (b, 0)))
     on: collections.Counter[str] = collections.Counter()
@@ -111,8 +112,12 @@ def merged(threads: list[list[Interval]]) -> dict[str, float]:
         on[name] += 1 if is_begin else -1
         names = [name for name, count in on.items() if count]
         if names and following > at:
-            seconds[min(names, key=lambda n: (n in LEAST and 1 + LEAST.index(n), n))] += following - at
+            seconds[min(names, key=_rank)] += following - at
     return dict(seconds)
+
+
+def _rank(name: str) -> tuple[int, bool, str]:
+    return name in LEAST and 1 + LEAST.index(name), name not in OF_JAX.values(), name
 
 
 OF_LOOP = {"compile": "first step", "step": "steps", "evaluate": "evaluations", "save": "checkpoints"}

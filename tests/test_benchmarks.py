@@ -115,6 +115,14 @@ def test_a_moment_of_several_threads_counts_once_and_last_for_what_waits():
     assert found == {"rest": 4, "steps": 2, "evaluations": 1, "checkpoints": 3}
 
 
+def test_what_is_compiled_ahead_counts_for_that_and_not_for_the_first_step_that_waits_for_it():
+    from benchmarks.shares import merged
+
+    ahead = [(0, 6, "tracing"), (6, 8, "lowering"), (8, 15, "compiling")]
+    found = merged([ahead, [(5, 20, "first step")], [(0, 1, "building programs")], [(9, 10, "evaluations")]])
+    assert found == {"tracing": 6, "lowering": 2, "compiling": 7, "first step": 5}
+
+
 def test_the_shares_of_a_study_add_up_to_the_whole(tmp_path):
     from benchmarks.seeds import EXPERIMENT
 

@@ -15,12 +15,12 @@ LINE = {"batch/loss": 1.5, "batch/error": 0.4, "speed/step_seconds": 0.1}
 
 def watch(console, every=0.0):
     with Progress(RUNS, console, every) as progress:
-        progress.run_began(RUNS[0])
+        progress.run_began(RUNS[0], is_compiled=True)
         progress.started(0, 100)
         progress.recorded(50, LINE)
         progress.evaluating(50, "test", 10_000)
         progress.run_ended(RUNS[0], ENDED)
-        progress.run_began(RUNS[1])
+        progress.run_began(RUNS[1], is_compiled=True)
         progress.started(0, 100)
         progress.run_ended(RUNS[1], Result("diverged", 7, {"train/error": 1.0, "test/error": 1.0}))
 
@@ -36,11 +36,13 @@ def test_elsewhere_than_on_a_terminal_it_prints_plain_lines():
     assert "diverged at step 7" in lines[-1]
 
 
-def test_it_says_once_for_an_arm_that_it_is_compiled():
+def test_it_says_of_which_run_the_network_is_compiled_first():
     output = io.StringIO()
     with Progress(RUNS, Console(file=output, force_terminal=False)) as progress:
         for run in RUNS:
-            progress.run_began(run)
+            progress.run_began(run, is_compiled=run.seed > 0)
+        for run in RUNS:
+            progress.turned_to(run)
             progress.started(0, 100)
     compiled = [line for line in output.getvalue().splitlines() if "compiled" in line]
     assert compiled == [
@@ -51,7 +53,7 @@ def test_it_says_once_for_an_arm_that_it_is_compiled():
 def test_of_a_run_that_went_on_it_says_that_its_time_is_of_all_launches():
     output = io.StringIO()
     with Progress(RUNS, Console(file=output, force_terminal=False)) as progress:
-        progress.run_began(RUNS[0])
+        progress.run_began(RUNS[0], is_compiled=True)
         progress.started(50, 100)
         progress.run_ended(RUNS[0], ENDED)
     assert "plain seed 0: finished after 0:30 in all launches;" in output.getvalue()
@@ -115,7 +117,7 @@ def test_runs_that_ended_before_take_no_time(tmp_path):
     write_result(runs[0].directory, ENDED)
     output = io.StringIO()
     with Progress(runs, Console(file=output, force_terminal=False), every=0.0) as progress:
-        progress.run_began(runs[1])
+        progress.run_began(runs[1], is_compiled=True)
         progress.started(0, 100)
         progress.recorded(50, LINE)
     assert output.getvalue().splitlines()[-1].endswith("; about 0:05 left")

@@ -8,7 +8,7 @@ from jax import numpy as jnp
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 from canon.compile_options import compile_options
-from canon.layers import quick_convolution
+from canon.layers import quick, quick_convolution
 from canon.layers.convolution import Conv
 from canon.layers.quick_convolution import convolve
 from canon.layers.small_images import is_small
@@ -22,7 +22,7 @@ CONVOLUTIONS = {
     "four columns at once": ((2, 9, 12, 1), (5, 5, 1, 6), {"padding": "SAME"}),
     "four columns at once, but the last": ((2, 9, 11, 3), (3, 2, 3, 16), {"padding": ((1, 0), (2, 1))}),
     "two columns at once": ((2, 9, 11, 5), (3, 3, 5, 7), {"padding": "VALID"}),
-    "one column at once": ((2, 9, 11, 5), (3, 3, 5, 9), {"padding": "VALID"}),
+    "one column at once, or two": ((2, 9, 11, 5), (3, 3, 5, 9), {"padding": "VALID"}),
     "no images": ((0, 9, 12, 1), (3, 3, 1, 4), {"padding": "SAME"}),
     "arguments that Flax does not give": ((2, 8, 8, 1), (3, 3, 1, 4), {"batch_group_count": 2}),
     "a negative padding": ((2, 9, 11, 3), (3, 3, 3, 9), {"padding": ((-1, 0), (1, -2))}),
@@ -69,8 +69,7 @@ CONVOLUTIONS = {
 }
 
 
-@pytest.mark.parametrize("case", CONVOLUTIONS)
-def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
+def assert_equals_lax(case, random):
     x_shape, kernel_shape, arguments = CONVOLUTIONS[case]
     arguments = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NUMBERS} | arguments
     x, kernel = random.normal(size=x_shape), random.normal(size=kernel_shape)
@@ -83,6 +82,18 @@ def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
 
         ours, theirs = of(convolve)(x, kernel), of(lax.conv_general_dilated)(x, kernel)
         jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-10, atol=1e-9), ours, theirs)
+
+
+@pytest.mark.parametrize("case", CONVOLUTIONS)
+def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
+    assert_equals_lax(case, random)
+
+
+@pytest.mark.parametrize(("is_wide", "columns"), [(False, 1), (True, 2)])
+def test_wide_vectors_take_two_columns_of_more_features_at_once(is_wide, columns, random, monkeypatch):
+    monkeypatch.setattr(quick, "has_wide_vectors", lambda: is_wide)
+    assert [quick_convolution._columns(5, features) for features in (8, 9, 24, 25)] == [2, columns, columns, 1]
+    assert_equals_lax("one column at once, or two", random)
 
 
 def test_parts_divide_the_batch_and_hold_few_pixels_each():

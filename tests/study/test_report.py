@@ -15,7 +15,7 @@ class Watcher(runner.Nobody):
     def __init__(self):
         self.told = []
 
-    def run_began(self, run):
+    def run_began(self, run, is_compiled):
         self.told.append(("began", run.arm, run.seed))
 
     def started(self, step, steps):

@@ -1,3 +1,5 @@
+import threading
+
 import pytest
 
 from canon.errors import UserError
@@ -11,7 +13,7 @@ class Watcher(runner.Nobody):
     def __init__(self):
         self.began, self.ended = [], []
 
-    def run_began(self, run):
+    def run_began(self, run, is_compiled):
         self.began.append(run)
 
     def run_ended(self, run, result):
@@ -24,6 +26,20 @@ def test_a_stop_that_comes_as_a_run_ends_begins_no_other(tiny_study, tmp_path):
     with pytest.raises(Interrupted):
         runner.run(planned, programs.build, watcher, should_stop=lambda: bool(watcher.ended))
     assert watcher.began == watcher.ended == planned[:1]
+
+
+def test_a_stop_while_the_next_arm_is_compiled_begins_no_other(tiny_study, tmp_path, monkeypatch):
+    with tiny_study.unlocked():
+        tiny_study.parallel.devices = 1
+    planned, watcher, compiling = runs(tiny_study, tmp_path), Watcher(), threading.Event()
+    programs = runner.Programs(tiny_study, tmp_path)
+    monkeypatch.setattr(Program, "compile", lambda self: compiling.wait(60) if watcher.began else None)
+    stops = iter([False] * 14)  # before the first run, after each of its 12 steps, and then once while it is waited
+    with pytest.raises(Interrupted, match="step 12"):
+        runner.run(planned, programs.build, watcher, should_stop=lambda: next(stops, True))
+    compiling.set()
+    assert watcher.began == watcher.ended == planned[:1]
+    assert not planned[1].directory.exists()
 
 
 def test_runs_that_ended_before_are_told_of_first(tiny_study, tmp_path):

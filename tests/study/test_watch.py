@@ -12,7 +12,7 @@ class Listener:
         self.heard = []
 
     def __getattr__(self, name):
-        return lambda *arguments: self.heard.append((name, *arguments))
+        return lambda *arguments, **options: self.heard.append((name, *arguments, *options.items()))
 
 
 def test_what_others_write_is_told_once_and_in_order(tiny_study, tmp_path):
@@ -26,7 +26,7 @@ def test_what_others_write_is_told_once_and_in_order(tiny_study, tmp_path):
 
     listener = Listener()
     watch = Watch(planned, listener)
-    assert listener.heard == [("run_began", first), ("run_ended", first, ended)]
+    assert listener.heard == [("run_began", first, ("is_compiled", True)), ("run_ended", first, ended)]
     assert watch.left == [second]
     listener.heard.clear()
     watch.look()
@@ -36,7 +36,7 @@ def test_what_others_write_is_told_once_and_in_order(tiny_study, tmp_path):
         file.write('{"step": 8, "batch/loss": null}\n{"step": 12, "ba')  # the last one is not whole yet
     watch.look()
     told = listener.heard
-    assert told[:3] == [("run_began", second), ("started", 4, 12), ("turned_to", second)]
+    assert told[:3] == [("run_began", second, ("is_compiled", True)), ("started", 4, 12), ("turned_to", second)]
     ((name, step, values),) = told[3:]
     assert (name, step) == ("recorded", 8)
     assert math.isnan(values["batch/loss"])

@@ -56,16 +56,52 @@ def test_what_does_not_compile_is_left_to_whoever_trains_it(tiny_config, monkeyp
     assert tried == [THREAD]
 
 
-def test_whoever_goes_wrong_does_not_wait(tiny_config, monkeypatch):
+@pytest.fixture
+def slow(monkeypatch):
+    """Compiling takes until `slow` is set; those that have begun to be compiled stand in `slow.begun`."""
     goes_on = threading.Event()
-    monkeypatch.setattr(Program, "compile", lambda self: goes_on.wait(60))
-    compiling = Ahead()
-    compiling.begin(one_device(tiny_config))
-    compiling.__exit__(loop.Interrupted, loop.Interrupted(1), None)
-    (thread,) = [thread for thread in threading.enumerate() if thread.name == THREAD]
+    goes_on.begun = []
+
+    def compile(self):
+        goes_on.begun.append(self)
+        assert goes_on.wait(60)
+
+    monkeypatch.setattr(Program, "compile", compile)
+    yield goes_on
     goes_on.set()
+
+
+def of_ahead():
+    return [thread for thread in threading.enumerate() if thread.name == THREAD]
+
+
+def test_whoever_goes_wrong_does_not_wait_and_no_other_is_compiled(tiny_config, slow):
+    compiling = Ahead()
+    first = one_device(tiny_config)
+    compiling.begin(first, one_device(tiny_config))
+    compiling.__exit__(loop.Interrupted, loop.Interrupted(1), None)
+    (thread,) = of_ahead()
+    slow.set()
     thread.join(60)
     assert not thread.is_alive()
+    assert slow.begun == [first]
+
+
+def test_who_is_asked_to_stop_does_not_wait_any_more(tiny_config, slow):
+    compiling, asked = Ahead(), []
+    compiling.begin(one_device(tiny_config))
+    compiling.wait(lambda: asked.append(1) or len(asked) == 3)
+    assert len(asked) == 3
+    assert of_ahead()
+    slow.set()
+    compiling.wait()
+    assert not of_ahead()
+
+
+def test_nothing_to_compile_takes_no_thread():
+    with Ahead() as compiling:
+        compiling.begin()
+        assert not of_ahead()
 
 
 def test_a_launch_knows_the_thread_for_which_it_does_not_wait():

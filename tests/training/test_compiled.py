@@ -26,20 +26,25 @@ class Slow:
         return 2 * x
 
 
-def test_whoever_calls_it_while_another_thread_compiles_it_waits_and_compiles_nothing():
+def test_whoever_calls_it_while_another_thread_compiles_it_waits_and_traces_nothing():
     slow, found = Slow(), []
     double = Compiled(jax.jit(slow))
     ahead = threading.Thread(target=double.compile, args=(jnp.float32(3),), name="ahead")
     callers = [threading.Thread(target=lambda: found.append(float(double(jnp.float32(4))))) for _ in range(3)]
+    waiting = threading.Thread(target=double.wait)
     ahead.start()
     assert slow.begun.wait(60)
-    for caller in callers:
-        caller.start()
-    callers[0].join(0.2)
-    assert callers[0].is_alive()
+    for thread in (*callers, waiting):
+        thread.start()
+    for thread in (callers[0], waiting):
+        thread.join(0.2)
+        assert thread.is_alive()
+    assert not double.is_ready
     slow.goes_on.set()
-    for thread in (ahead, *callers):
+    for thread in (ahead, *callers, waiting):
         thread.join(60)
+        assert not thread.is_alive()
+    assert double.is_ready
     assert found == [8.0] * 3
     assert slow.traced == ["ahead"]
 
@@ -47,9 +52,11 @@ def test_whoever_calls_it_while_another_thread_compiles_it_waits_and_compiles_no
 def test_each_shape_has_a_program():
     double = Compiled(jax.jit(lambda x: 2 * x))
     assert double.programs == 0
+    assert not double.is_ready
     for shape in ((2,), (3,), (2,)):
         double(jnp.ones(shape))
     assert double.programs == 2
+    assert double.is_ready
 
 
 def test_who_fails_holds_nobody_up():
@@ -57,4 +64,5 @@ def test_who_fails_holds_nobody_up():
     for _ in range(2):
         with pytest.raises(TypeError, match="incompatible shapes"):
             function(jnp.ones(3))
+        assert not function.is_ready
     assert function(jnp.ones(2)).sum() == 4

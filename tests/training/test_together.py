@@ -16,6 +16,7 @@ from tests.training.runs import build, state_of
 from canon.errors import UserError
 from canon.study import plan, runner
 from canon.training import loop, parallel, strategy, together
+from canon.training.compiled import Compiled
 from canon.training.recorder import read_metrics
 from canon.training.strategy import Speed
 
@@ -147,7 +148,28 @@ def test_while_a_run_waits_for_the_device_or_the_disk_another_is_awake(tiny_conf
     assert [result.status for result in results] == ["finished"] * 2
     lines = read_metrics(tmp_path / "seed-0")
     waits = sum(f"{of}/loss" in line for line in lines for of in ("batch", *built.pipelines))
-    assert len(met) == 2 * (waits + 1)  # for steps, for evaluations, and for the last checkpoint, of each
+    assert len(met) == 2 * (waits + 2)  # for steps, evaluations, what is compiled, and the last checkpoint, of each
+
+
+def test_while_a_step_is_compiled_ahead_the_others_make_their_states(tiny_config, tmp_path, monkeypatch):
+    built, made, ready = build(tiny_config, parallel={"devices": 1}), [], threading.Event()
+
+    class Slow(Compiled):
+        """It is being compiled until all have made their states."""
+
+        def wait(self):
+            assert ready.wait(60)
+            super().wait()
+
+    def init(seed):
+        made.append(seed)
+        if len(made) == 3:
+            ready.set()
+        return built.init(seed)
+
+    slow = dataclasses.replace(built, init=init, train_step=Slow(built.train_step))
+    results = together.train(members(slow, tmp_path, (0, 1, 2)), "concurrent")
+    assert [result.status for result in results] == ["finished"] * 3
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll"])
@@ -164,7 +186,7 @@ def test_what_goes_wrong_in_a_step_is_raised(tiny_config, tmp_path, monkeypatch,
     def broken(*_):
         raise UserError("the step is broken")
 
-    built = dataclasses.replace(build(tiny_config), train_step=broken)
+    built = dataclasses.replace(build(tiny_config), train_step=Compiled(broken))
     monkeypatch.setattr(together.parallel, "jit_many", lambda *_: broken)
     with pytest.raises(UserError, match="the step is broken"):
         together.train(members(built, tmp_path, (0, 1)), way)
@@ -177,7 +199,7 @@ def test_no_run_gets_ahead_of_the_others(tiny_config, tmp_path):
         taken.append(int(state.seed))
         return built.train_step(state, batch)
 
-    group = members(dataclasses.replace(built, train_step=step), tmp_path, (0, 1, 2))
+    group = members(dataclasses.replace(built, train_step=Compiled(step)), tmp_path, (0, 1, 2))
     together.train(group, "concurrent")
     assert len(taken) == 3 * built.config.train.steps
     for number in range(0, len(taken), 3):
@@ -198,8 +220,8 @@ def test_a_run_that_waits_for_the_disk_lets_the_others_go_on(tiny_config, tmp_pa
 
 
 @pytest.mark.parametrize("way", ["concurrent", "unroll"])
-def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_config, tmp_path, way):
-    built = build(tiny_config)
+def test_what_goes_wrong_in_one_run_is_raised_and_the_others_are_saved_where_they_are(tiny_config, tmp_path, way):
+    built = build(tiny_config, train={"checkpoint_every": 12})
 
     class Angry(loop.Nobody):
         def recorded(self, step, values):
@@ -208,7 +230,8 @@ def test_what_goes_wrong_in_one_run_is_raised_when_the_others_have_ended(tiny_co
     group = [*members(built, tmp_path, (0,)), together.Member(1, tmp_path / "angry", Angry(), built)]
     with pytest.raises(UserError, match="no more after 4"):
         together.train(group, way)
-    assert loop.read_result(tmp_path / "seed-0").status == "finished"
+    assert loop.read_result(tmp_path / "seed-0") is None
+    assert int(state_of(built, tmp_path / "seed-0").step) in (4, 5)
 
 
 @pytest.mark.parametrize(
@@ -259,7 +282,7 @@ def test_a_study_trains_its_seeds_together_and_only_those_that_are_left(tiny_stu
     seen = []
 
     class Watching(runner.Nobody):
-        def run_began(self, run):
+        def run_began(self, run, is_compiled):
             seen.append(("began", run.arm, run.seed))
 
         def run_ended(self, run, result):
@@ -284,7 +307,7 @@ def test_programs_over_devices_are_never_on_their_way_at_the_same_time(tiny_stud
     events = []
 
     class Watching(runner.Nobody):
-        def run_began(self, run):
+        def run_began(self, run, is_compiled):
             events.append(("began", run.seed))
 
         def run_ended(self, run, result):
@@ -304,7 +327,7 @@ def test_trials_of_different_rates_are_together_what_each_is_alone(tiny_study, t
     began = []
 
     class Watching(runner.Nobody):
-        def run_began(self, run):
+        def run_began(self, run, is_compiled):
             began.append(run)
 
         def run_ended(self, run, result):

@@ -88,7 +88,7 @@ class Progress:
         self._began = self._printed = time.monotonic()
         self._step = self._steps = 0
         self._at: dict[Run, tuple[int, int]] = {}  # where the other runs are, when several are trained together
-        self._compiled: set[str] = set()  # arms; each is compiled once, for all its seeds
+        self._to_compile: set[Run] = set()
         self._continued: set[Run] = set()  # begun by an earlier launch
         self._live = Live(console=self._console, get_renderable=self._render, refresh_per_second=2)
 
@@ -109,8 +109,10 @@ class Progress:
     def noted(self, text: str) -> None:
         self.say(text)
 
-    def run_began(self, run: Run) -> None:
+    def run_began(self, run: Run, is_compiled: bool) -> None:
         self.turned_to(run)
+        if not is_compiled:
+            self._to_compile.add(run)
         self._clock.began(run)
         self._step = self._steps = 0
         self._cells[run] = "starting"
@@ -128,8 +130,7 @@ class Progress:
         what = f"goes on at step {step} of {steps}" if step else f"begins; {steps} steps"
         if step:
             self._continued.add(self._run)
-        if self._run.arm not in self._compiled:
-            self._compiled.add(self._run.arm)
+        if self._run in self._to_compile:
             what += "; its network is compiled first"
         self._status = f"{self._run.title}: {what}"
         self._line(self._status)

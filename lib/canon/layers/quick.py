@@ -6,7 +6,9 @@ Both give the same numbers up to rounding; see `canon.layers.quick_convolution`,
 
 import contextlib
 import contextvars
+import functools
 from collections.abc import Iterator
+from pathlib import Path
 
 import jax
 
@@ -16,6 +18,16 @@ _IS_OFF: contextvars.ContextVar[bool] = contextvars.ContextVar("layers as papers
 def is_on() -> bool:
     """Whether the default backend is a CPU, and nobody has turned it off."""
     return jax.default_backend() == "cpu" and not _IS_OFF.get()
+
+
+@functools.cache
+def has_wide_vectors() -> bool:
+    """Whether the processor computes 16 numbers of float32 at once (AVX-512), as far as Linux says.
+
+    What multiplies matrices then has kernels of other shapes, and is quick at other things.
+    """
+    processor = Path("/proc/cpuinfo")
+    return processor.exists() and "avx512f" in processor.read_text().split()
 
 
 @contextlib.contextmanager

@@ -100,7 +100,7 @@ def convolve(
             rows = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
             of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
             return of_x, of_kernel.reshape(kernel.shape)
-        is_plain = is_dense and _columns(*kernel.shape[-2:]) == 1
+        is_plain = is_dense and not _is_narrow(*kernel.shape[-2:])
         of_kernel = _as_images(padding, arguments.get("precision")) if is_plain else _transposed(result, kernel)
         return of_x, _kernel_gradient(of_kernel, x, kernel, gradient)
 
@@ -113,11 +113,17 @@ def _is_one(numbers: int | Sequence[int]) -> bool:
     return numbers == 1 if isinstance(numbers, int | np.integer) else all(n == 1 for n in numbers)
 
 
+def _is_narrow(channels: int, features: int) -> bool:
+    """Whether the gradient with respect to the kernel, too, is quicker with several columns of the result at once."""
+    return features <= 8 or (channels <= 4 and features <= 32)
+
+
 def _columns(channels: int, features: int) -> int:
     """How many columns of the result to compute at once, so that copying windows does not cost more than it gives."""
     if channels <= 4:
         return max(n for n in (1, 2, 4) if n == 1 or n * features <= 64)
-    return 2 if features <= 8 else 1
+    # Products of so few columns leave most of a wide vector empty.
+    return 2 if features <= (24 if quick.has_wide_vectors() else 8) else 1
 
 
 def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]], arguments: dict) -> Convolution:

@@ -21,7 +21,8 @@ from canon.training.result import Result, read_result
 class StudyObserver(loop.Observer, Protocol):
     """Someone who watches a study: told which run begins and how it ended, and of what happens in between."""
 
-    def run_began(self, run: Run) -> None: ...
+    def run_began(self, run: Run, is_compiled: bool) -> None:
+        """It begins, or ended before; `is_compiled`: its network is, or will be for a run that began before."""
 
     def turned_to(self, run: Run) -> None:
         """What is told next is of this run, which has begun: several are trained together."""
@@ -32,7 +33,7 @@ class StudyObserver(loop.Observer, Protocol):
 class Nobody(loop.Nobody):
     """An observer of a study that looks away."""
 
-    def run_began(self, run: Run) -> None: ...
+    def run_began(self, run: Run, is_compiled: bool) -> None: ...
 
     def turned_to(self, run: Run) -> None: ...
 
@@ -111,7 +112,7 @@ def run(
     should_stop: Callable[[], bool] = lambda: False,
     profile: Profile | None = None,
 ) -> None:
-    """Trains `runs` in their order; those that have ended are only read.
+    """Trains `runs` in their order; of those that have ended the observer is told first.
 
     Args:
       runs: see `planned`.
@@ -125,17 +126,19 @@ def run(
     """
     left = _unfinished(runs, observer)
     begun: set[str] = set()  # arms of which the program is compiled, or being compiled
+    step = 0
     with Ahead() as ahead:
         while left:
-            ahead.wait()  # it may be this one, and what is measured here is measured alone
+            ahead.wait(should_stop)  # it may be this one, and what is measured here is measured alone
+            if should_stop():
+                raise loop.Interrupted(step)
             way, group = _group(left, build)
             now = [run for run, _ in group]
-            if not profile and not left[0].candidate:  # what follows a trial may depend on how it ends
+            # Not beside what is profiled; and what follows a trial may depend on how it ends.
+            if not profile and not left[0].candidate and is_possible(group[0][1]):
                 _compile_ahead(ahead, left, begun, build)
-            result = _train(group, way, runs, observer, should_stop, profile)
+            step = _train(group, way, runs, observer, should_stop, profile).step
             left = [run for run in left if run not in now]
-            if should_stop() and left:
-                raise loop.Interrupted(result.step)
 
 
 def _unfinished(runs: Sequence[Run], observer: StudyObserver) -> list[Run]:
@@ -147,15 +150,15 @@ def _unfinished(runs: Sequence[Run], observer: StudyObserver) -> list[Run]:
         if result is None:
             left.append(run)
         else:
-            observer.run_began(run)
+            observer.run_began(run, is_compiled=True)
             observer.run_ended(run, result)
     return left
 
 
 def _compile_ahead(ahead: Ahead, left: Sequence[Run], begun: set[str], build: Callable[[Run], Program]) -> None:
-    """Begins to compile the arm of `left[0]` and the first one after it, unless they are in `begun`, and adds them."""
+    """Begins to compile the arm of `left[0]` and the one after it, unless they are in `begun`, and adds them."""
     programs = []
-    following = next((run for run in left if run.arm not in {*begun, left[0].arm}), None)
+    following = next((run for run in left if run.arm != left[0].arm), None)
     for run in filter(None, (left[0], following)):
         if run.arm not in begun:
             begun.add(run.arm)
@@ -215,8 +218,9 @@ def _train(
             if its.checksums:
                 workdir.keep_text(run.directory, its.vocabularies, its.checksums)
         members.append(together.Member(seed, run.directory, _OfRun(observer, run), its))
-    for member in members:
-        member.observer.began()
+    for number, member in enumerate(members):
+        is_shared = any(member.program is before.program for before in members[:number])
+        member.observer.began(is_shared or member.program.is_compiled)
     if len(members) == 1:
         (only,) = members
         results = [loop.train(only.program, only.seed, only.directory, only.observer, should_stop, profile)]
@@ -234,8 +238,8 @@ class _OfRun:
         self._observer = observer
         self._run = run
 
-    def began(self) -> None:
-        self._observer.run_began(self._run)
+    def began(self, is_compiled: bool) -> None:
+        self._observer.run_began(self._run, is_compiled)
 
     def ended(self, result: Result) -> None:
         self._observer.turned_to(self._run)

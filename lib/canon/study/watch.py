@@ -34,7 +34,7 @@ class Watch:
                 lines = read_metrics(run.directory)
                 self._steps[run] = lines[-1]["step"] if lines else 0
             else:
-                observer.run_began(run)
+                observer.run_began(run, is_compiled=True)
                 observer.run_ended(run, result)
 
     def look(self) -> None:
@@ -46,7 +46,7 @@ class Watch:
             if run not in self._begun:
                 self._begun.add(run)
                 _, _, config = workdir.read_run_config(run.directory)
-                self._observer.run_began(run)
+                self._observer.run_began(run, is_compiled=True)  # or it would have written nothing
                 self._observer.started(self._steps[run], config.train.steps)
             self._observer.turned_to(run)
             if result is not None:

@@ -6,6 +6,7 @@ state one, and the steps of a small network leave some idle too.
 
 import contextlib
 import threading
+from collections.abc import Callable
 
 import jax
 
@@ -32,33 +33,38 @@ THREAD = "compiling ahead"
 class Ahead:
     """Compiles programs in a thread of its own, one at a time.
 
-    It is a context, at whose end it waits for that thread, unless something went wrong.
+    It is a context, at whose end it waits for that thread, unless something went wrong: then no other is begun.
     """
 
     def __init__(self):
         self._thread: threading.Thread | None = None
+        self._is_over = False
 
     def __enter__(self) -> "Ahead":
         return self
 
     def __exit__(self, *error: object) -> None:
-        if error[0] is None:
+        self._is_over = error[0] is not None
+        if not self._is_over:
             self.wait()
 
     def begin(self, *programs: Program) -> None:
         """Begins with these programs, one after another, after those before."""
         self.wait()
-        self._thread = threading.Thread(target=_compile, args=programs, name=THREAD)
-        self._thread.start()
+        if programs:
+            self._thread = threading.Thread(target=self._compile, args=programs, name=THREAD)
+            self._thread.start()
 
-    def wait(self) -> None:
-        """Returns when what was begun is compiled."""
-        if self._thread is not None:
-            self._thread.join()
-            self._thread = None
+    def wait(self, should_stop: Callable[[], bool] = lambda: False) -> None:
+        """Returns when what was begun is compiled, or soon after `should_stop` says yes."""
+        while self._thread is not None and not should_stop():
+            self._thread.join(0.1)
+            if not self._thread.is_alive():
+                self._thread = None
 
-
-def _compile(*programs: Program) -> None:
-    for program in programs:
-        with contextlib.suppress(Exception):  # whoever trains it meets the same, and can say which run it is of
-            program.compile()
+    def _compile(self, *programs: Program) -> None:
+        for program in programs:
+            if self._is_over:
+                return
+            with contextlib.suppress(Exception):  # whoever trains it meets the same, and can say which run it is of
+                program.compile()

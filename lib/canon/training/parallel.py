@@ -151,14 +151,14 @@ def _on_each_device(sums: Sums, mesh: Mesh) -> Sums:
     return mapped
 
 
-def compile_step(step: Callable, config: ConfigDict, mesh: Mesh, batch: Batch) -> Callable:
+def compile_step(step: Callable, config: ConfigDict, mesh: Mesh, batch: Batch) -> Compiled:
     """A train step, compiled as the section `parallel` of a config asks; it uses up the state that it is given."""
     if config.step == "pmap":
-        return pmap(step, mesh, batch, donate_state=True)
+        return Compiled(pmap(step, mesh, batch, donate_state=True))
     return jit(step, mesh, batch, donate_state=True, deterministic=config.deterministic)
 
 
-def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, deterministic: bool = False) -> Callable:
+def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, deterministic: bool = False) -> Compiled:
     """`step(state, batch)` compiled for a mesh: the state on every device, the batch split over them.
 
     Under jit the program is that of the whole batch, so that batch normalisation sees all of it, and the results are
@@ -178,7 +178,8 @@ def jit(step: Callable, mesh: Mesh, batch: Batch, donate_state: bool = False, de
         donate_argnums=(0,) if donate_state else (),
         compiler_options=compile_options(mesh.devices.flat[0].platform, deterministic),
     )
-    return Compiled(compiled) if jax.process_count() == 1 else lambda state, batch: compiled(state, place(batch, mesh))
+    alone = jax.process_count() == 1
+    return Compiled(compiled if alone else lambda state, batch: compiled(state, place(batch, mesh)))
 
 
 def jit_many(

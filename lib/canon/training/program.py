@@ -23,10 +23,10 @@ from canon.training import (
     text_workload,
     translation_workload,
 )
+from canon.training.compiled import Compiled
 from canon.training.state import TrainState, initial_state
 from canon.training.step import (
     FIRST_NOT_FINITE,
-    EvaluationStep,
     TrainStep,
     make_evaluation_step,
     make_objective,
@@ -75,8 +75,8 @@ class Program:
     objective: Callable[[Variables, TrainState, Batch], jax.Array]
     step: TrainStep
     mesh: Mesh
-    train_step: TrainStep
-    evaluation_step: EvaluationStep
+    train_step: Compiled
+    evaluation_step: Compiled
     views: Mapping[str, int]
     vocabularies: Mapping[str, tuple[str, ...]]
     checksums: Mapping[str, int]
@@ -145,6 +145,11 @@ class Program:
             size = self.evaluation_batch_size(split)
             batch = next(iter(pipeline.evaluation_batches(size)))
             self.evaluation_step.compile(self.abstract_state.forget(size), batch)
+
+    @property
+    def is_compiled(self) -> bool:
+        """Whether the train step is: a run of it begins at once."""
+        return self.train_step.is_ready
 
     @property
     def devices(self) -> int:

@@ -59,19 +59,24 @@ def train(
 
     Raises:
       Interrupted: `should_stop` said yes; the runs that had not ended are saved.
+      Exception: what went wrong in one of them; the others are saved too.
     """
     steps = _Steps([member.program for member in members], strategy)
     results: list[Result | None] = [None] * len(members)
     errors: list[BaseException] = []
 
+    def one_should_stop() -> bool:
+        asked = should_stop()  # in every process alike, whatever has happened in one of them
+        return asked or (bool(errors) and jax.process_count() == 1)
+
     def live(number: int, member: Member) -> None:
         with steps.turn:
             try:
-                if should_stop():
+                if one_should_stop():
                     raise loop.Interrupted(0)  # nothing to save: it has not begun
                 take = functools.partial(steps.take, number)
                 its = member.seed, member.directory, member.observer
-                results[number] = loop.train(member.program, *its, should_stop, profile, take, steps.asleep)
+                results[number] = loop.train(member.program, *its, one_should_stop, profile, take, steps.asleep)
             except BaseException as error:  # raised again in the thread that waits
                 errors.append(error)
             finally:
@@ -113,8 +118,12 @@ class _Steps:
         return (self._take_alone if self._strategy == "concurrent" else self._take_as_one)(number, state, batch)
 
     def _take_alone(self, number: int, state: Any, batch: Any) -> Any:
+        train_step = self._programs[number].train_step
+        if not self._begun[number]:
+            with self.asleep():  # while it is compiled ahead the others make their first states
+                train_step.wait()
         # JAX computes what one thread asks for in that order, and what several do at the same time.
-        outcome = self._programs[number].train_step(state, batch)
+        outcome = train_step(state, batch)
         self._begun[number] += 1
         self.turn.notify_all()
         # Nobody gets ahead, or the one that waits for its results would keep the others from asking for theirs.
