@@ -111,9 +111,11 @@ def two_dozen_digits(monkeypatch):
     forget()
 
 
-# A third of a minute to two minutes of compiling each.
+# Up to two minutes of compiling each, and one of each family besides.
 LONG = {
+    "alexnet_one_column",
     "googlenet",
+    "plain18",
     "plain34",
     "resnet50",
     "resnet34",
@@ -123,6 +125,7 @@ LONG = {
     "vgg13",
     "vgg16",
     "vgg19",
+    "zfnet",
 }
 
 

@@ -160,12 +160,13 @@ def test_a_run_that_was_ended_by_a_signal_and_started_again_ends_in_the_same_met
         assert metrics(tmp_path / "cut" / arm / "seed-0") == metrics(tmp_path / "whole" / arm / "seed-0")
 
 
-def test_arms_can_be_trained_in_turn(tmp_path, experiment, launch):
+def test_arms_can_be_trained_in_turn(experiment, launch_here):
     line = ["run", f"--config={experiment}", "--workdir=w", "--config.seeds=1"]
-    status, output, _ = launch(*line, "--arms=wide")
+    status, output, _ = launch_here(*line, "--arms=wide")
     assert status == 0
     assert "(1 of 2 runs)" in output
-    status, output, _ = launch(*line)
+    status, output, _ = launch_here(*line)
+    assert status == 0
     assert "(2 of 2 runs)" in output
 
 

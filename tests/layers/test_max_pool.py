@@ -6,13 +6,16 @@ import pytest
 from jax import lax
 from jax import numpy as jnp
 
-from canon.layers.max_pool import Windows, max_pool
+from canon.layers.max_pool import max_pool
+from canon.layers.pool_windows import Windows
 
 WINDOWS = {
     "apart": Windows((2, 2), (2, 2), ((0, 0), (0, 0))),
     "overlapping": Windows((3, 3), (2, 2), ((1, 1), (1, 1))),
     "with gaps": Windows((2, 1), (3, 4), ((0, 0), (0, 0))),
     "unlike along the axes": Windows((4, 2), (3, 1), ((2, 1), (0, 1))),
+    "of as many places as are taken apart": Windows((5, 5), (2, 3), ((0, 1), (2, 0))),
+    "of more": Windows((6, 5), (3, 6), ((1, 1), (0, 0))),
 }
 
 

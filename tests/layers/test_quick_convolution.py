@@ -16,7 +16,7 @@ from canon.layers.small_images import is_small
 NUMBERS = ("NHWC", "HWIO", "NHWC")
 
 CONVOLUTIONS = {
-    "in parts": ((12, 64, 64, 5), (3, 3, 5, 9), {"padding": "SAME"}),
+    "in parts": ((16, 64, 64, 5), (3, 3, 5, 9), {"padding": "SAME"}),
     "in as many parts as there may be": ((16, 128, 128, 1), (3, 3, 1, 2), {"padding": "SAME"}),
     "a batch that is cut into no parts": ((7, 64, 64, 2), (3, 3, 2, 2), {"padding": "VALID"}),
     "four columns at once": ((2, 9, 12, 1), (5, 5, 1, 6), {"padding": "SAME"}),
@@ -103,6 +103,7 @@ def test_parts_divide_the_batch_and_hold_few_pixels_each():
     assert quick_convolution._parts(50, 64 * 64) == 10
     assert quick_convolution._parts(1, 224 * 224) == 1
     assert quick_convolution._parts(31, 64 * 64) == 1
+    assert [quick_convolution._parts(n, 56 * 56, fewest=8) for n in (4, 8, 16, 24, 128)] == [1, 1, 2, 3, 16]
 
 
 def test_a_gradient_in_bfloat16_is_summed_over_its_parts_in_float32(random):

@@ -20,7 +20,7 @@ IMAGES = {
     **dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], (32, 32, 3)),
 }
 OTHERS = (16, 16, 3)
-DEEPEST = {"resnet101", "resnet152"}  # resnet50 with more blocks
+DEEPEST = {"resnet101", "resnet152", "se_resnet50"}  # resnet50 with more in it
 
 
 @pytest.mark.parametrize(

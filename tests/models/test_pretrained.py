@@ -31,7 +31,7 @@ def same_bits(a, b):
 SMALL = [name for name in pretrained.FORMS if not name.startswith(("alexnet", "vgg"))]
 
 
-@pytest.mark.parametrize("name", SMALL)
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "resnet152")) for n in SMALL])
 def test_weights_go_to_pytorch_and_back_bit_for_bit(name, random):
     model = pretrained.create(name)
     variables = any_bits(model, random)

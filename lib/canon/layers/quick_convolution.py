@@ -31,6 +31,9 @@ PIXELS = 16384
 
 MOST_PARTS = 16
 
+FEWEST_IMAGES = 8
+"""In a part whose images become channels: fewer fill no vector."""
+
 _UNDERSTOOD = {"lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count", "precision"}
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
@@ -101,8 +104,10 @@ def convolve(
             of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
             return of_x, of_kernel.reshape(kernel.shape)
         is_plain = is_dense and not _is_narrow(*kernel.shape[-2:])
-        of_kernel = _as_images(padding, arguments.get("precision")) if is_plain else _transposed(result, kernel)
-        return of_x, _kernel_gradient(of_kernel, x, kernel, gradient)
+        if is_plain:
+            of_kernel = _as_images(padding, arguments.get("precision"))
+            return of_x, _kernel_gradient(of_kernel, x, kernel, gradient, fewest=FEWEST_IMAGES)
+        return of_x, _kernel_gradient(_transposed(result, kernel), x, kernel, gradient)
 
     convolution = jax.custom_vjp(lambda x, kernel: result(x, kernel))
     convolution.defvjp(forward, backward)
@@ -150,9 +155,12 @@ def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]
     return convolution
 
 
-def _kernel_gradient(of_part: Convolution, x: jax.Array, kernel: jax.Array, gradient: jax.Array) -> jax.Array:
-    """The gradient with respect to `kernel`, added up over parts of the batch, each as `of_part` has it."""
-    parts = _parts(len(x), math.prod(gradient.shape[1:-1]))
+def _kernel_gradient(
+    of_part: Convolution, x: jax.Array, kernel: jax.Array, gradient: jax.Array, fewest: int = 1
+) -> jax.Array:
+    """The gradient with respect to `kernel`, added up over parts of the batch of at least so many images, each as
+    `of_part` has it."""
+    parts = _parts(len(x), math.prod(gradient.shape[1:-1]), fewest)
     total = jnp.zeros(kernel.shape, at_least_float32(kernel.dtype))
     for part in range(parts):
         # Every so-manieth image, not a run of them: each device of a mesh holds a run, and has a share in each part.
@@ -192,7 +200,8 @@ def _as_images(padding: Sequence[tuple[int, int]], precision: lax.PrecisionLike)
     return of_kernel
 
 
-def _parts(images: int, pixels: int) -> int:
-    """Into how many parts of one size so many images are cut, where the result has so many pixels for each."""
-    wanted = max(1, min(MOST_PARTS, -(-images * pixels // PIXELS)))
+def _parts(images: int, pixels: int, fewest: int = 1) -> int:
+    """Into how many parts of one size, and at least `fewest`, so many images are cut, where the result has so many
+    pixels for each."""
+    wanted = max(1, min(MOST_PARTS, images // fewest, -(-images * pixels // PIXELS)))
     return max(n for n in range(1, wanted + 1) if images % n == 0)

@@ -2,7 +2,7 @@
 
 What it records, by key: `batch/…` are means over the mini-batches since the last line, as the network trains;
 `validation/…` and `test/…`, and at the last step `train/…`, are over a whole split, as the network predicts; `speed/…`
-is without compiling, evaluating and saving.
+is without the run's own compiling, evaluating and saving; what goes on beside it, such as other seeds, slows it.
 """
 
 import contextlib
