@@ -8,7 +8,7 @@ then PyTorch, and the next round the other way round. A ratio is that of two nei
 geometric mean of the rounds' ratios with its 95% interval (Student's t of their logarithms), and medians of the
 seconds. Compiling, which is in the first step, is timed apart, and each process works for some seconds before it is
 measured, so that neither finds a rested processor. The table also goes to benchmarks/results/NAME.json; rows that are
-there already, of the same machine and versions, stay unless they are measured again.
+there already stay unless they are measured again, and a table of another machine or of other versions is not touched.
 
 `benchmarks.work` says what each work is, `benchmarks.canon_side` and `benchmarks.pytorch_side` how each side does it.
 `study` and the start-ups are whole processes, start to end; `startup_cold` and `study` find nothing compiled before,
@@ -197,16 +197,22 @@ def main() -> int:
     path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + found['jax']}.json"
     path.parent.mkdir(exist_ok=True)
     before = json.loads(path.read_text()) if path.exists() else {}
-    if all(before.get(key) == table[key] for key in ("hardware", "versions")):
-        table["rows"] = before["rows"]
+    if before and any(before.get(key) != table[key] for key in ("hardware", "versions")):
+        parser.error(f"{path} is of another machine or of other versions: give this one a --name of its own")
+    table["rows"] = before.get("rows", [])
     print(f"{table['hardware']}; jax {table['versions']['jax']}, PyTorch {table['versions']['torch']}\n{COLUMNS}")
     for name in options.works or work.ALL:
         row = measure(name, options)
         table["rows"] = [other for other in table["rows"] if other["name"] != name] + [row]
         print(line(row), flush=True)
         path.write_text(json.dumps(table, indent=1) + "\n")
+    print(f"written: {path}")
     return 0
 
 
 if __name__ == "__main__":
-    raise SystemExit(main())
+    try:
+        raise SystemExit(main())
+    except KeyboardInterrupt:
+        print("benchmarks: stopped; rows that were printed are kept", file=sys.stderr)
+        raise SystemExit(130) from None

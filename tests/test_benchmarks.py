@@ -97,6 +97,18 @@ def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message)
     assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
 
 
+def test_a_table_of_another_machine_is_not_touched():
+    pytest.importorskip("torch", reason="PyTorch is the other side: pip install -e '.[torch]'")
+    kept = ROOT / "benchmarks" / "results" / "zen3-jax-0.10.2.json"
+    before = kept.read_bytes()
+    command = [sys.executable, "-m", "benchmarks", "mlp", f"--name={kept.stem}"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 2
+    (line,) = done.stderr.splitlines()
+    assert "is of another machine" in line
+    assert kept.read_bytes() == before
+
+
 def test_a_moment_counts_for_the_innermost_interval_of_a_thread():
     from benchmarks.shares import innermost
 

@@ -34,7 +34,7 @@ def test_a_stop_while_the_next_arm_is_compiled_begins_no_other(tiny_study, tmp_p
     planned, watcher, compiling = runs(tiny_study, tmp_path), Watcher(), threading.Event()
     programs = runner.Programs(tiny_study, tmp_path)
     monkeypatch.setattr(Program, "compile", lambda self: compiling.wait(60) if watcher.began else None)
-    stops = iter([False] * 14)  # before the first run, after each of its 12 steps, and then once while it is waited
+    stops = iter([False] * 13)  # after each of the first run's 12 steps, and then once while it is waited
     with pytest.raises(Interrupted, match="step 12"):
         runner.run(planned, programs.build, watcher, should_stop=lambda: next(stops, True))
     compiling.set()

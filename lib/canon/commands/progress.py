@@ -184,7 +184,7 @@ class Progress:
 
     def _time_left(self) -> str:
         left = self._clock.left() if self._in_turn else None
-        return "" if left is None else f"; about {minutes(left)} left"
+        return "" if left is None or left < 0.5 else f"; about {minutes(left)} left"
 
     def _line(self, text: str) -> None:
         if not self._console.is_terminal:

@@ -169,21 +169,23 @@ def _train(
     config = program.config.train
     began = time.perf_counter()
     hosts.check_same("checkpoints", str(checkpoints.latest_step()))
+    steps = min(config.steps, config.give_up_after or config.steps)
     if checkpoints.latest_step() is None:
-        with device.explaining_memory(program.config):
-            state = program.init(seed)
         progress = {"window": [], "lines": 0, "seconds": 0.0, "compile_seconds": 0.0, "parts": {}}
+        watch = Stopwatch()
+        observer.started(0, steps)
+        with watch.of("compile"), device.explaining_memory(program.config):
+            state = program.init(seed)
     else:
         state, progress = checkpoints.restore(program.abstract_state, observer.noted)
         if int(state.seed) != seed:
             raise UserError(f"the checkpoints in {directory} are those of seed {int(state.seed)}, not of seed {seed}")
+        watch = Stopwatch(progress["parts"])
+        observer.started(int(state.step), steps)
     first, compile_seconds = int(state.step), progress["compile_seconds"]
-    steps = min(config.steps, config.give_up_after or config.steps)
-    observer.started(first, steps)
 
     # What is computed on several devices is on its way alone: see `parallel.is_concurrent`.
     waiting = asleep if parallel.is_concurrent(program.config.parallel, program.mesh) else contextlib.nullcontext
-    watch = Stopwatch(progress["parts"])
 
     def seconds() -> float:
         return progress["seconds"] + time.perf_counter() - began

@@ -5,8 +5,9 @@ import time
 from collections.abc import Iterable, Iterator
 
 PARTS = ("data", "compile", "step", "evaluate", "save")
-"""Waiting for a batch; the first step of each shape of batch, which is compiled; steps, in which the loop waits for the
-device; evaluations, with what they compile; checkpoints, as far as they hold up the loop. What is left is the rest."""
+"""Waiting for a batch; making the first state, and the first step of each shape of batch, both compiled; steps, in
+which the loop waits for the device; evaluations, with what they compile; checkpoints, as far as they hold up the loop.
+What is left is the rest."""
 
 
 class Stopwatch:
