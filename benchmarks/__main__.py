@@ -197,8 +197,9 @@ def main() -> int:
     path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + found['jax']}.json"
     path.parent.mkdir(exist_ok=True)
     before = json.loads(path.read_text()) if path.exists() else {}
-    if before and any(before.get(key) != table[key] for key in ("hardware", "versions")):
-        parser.error(f"{path} is of another machine or of other versions: give this one a --name of its own")
+    for key in ("hardware", "versions"):
+        if before and before.get(key) != table[key]:
+            parser.error(f"{path} has other {key}, {before.get(key)}: give this table a --name of its own")
     table["rows"] = before.get("rows", [])
     print(f"{table['hardware']}; jax {table['versions']['jax']}, PyTorch {table['versions']['torch']}\n{COLUMNS}")
     for name in options.works or work.ALL:

@@ -38,6 +38,15 @@ def test_the_first_of_equal_elements_has_the_gradient_as_in_xla(name, dtype, ran
     np.testing.assert_array_equal(ours, theirs)
 
 
+def test_a_hessian_vector_product_goes_forward_over_reverse(random):
+    x, v = (jnp.asarray(random.normal(size=(2, 7, 6, 3)), jnp.float32) for _ in range(2))
+    ours, theirs = (
+        jax.jvp(jax.grad(lambda x, f=f: (f(x, WINDOWS["overlapping"]) ** 3).sum()), (x,), (v,))[1]
+        for f in (max_pool, plain)
+    )
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-5)
+
+
 def test_a_window_with_a_nan_gives_its_gradient_to_the_nan():
     x = jnp.array([1.0, jnp.nan, 3.0, 4.0]).reshape(1, 4, 1)
     windows = Windows((2,), (2,), ((0, 0),))

@@ -54,7 +54,8 @@ class Windows:
 
         `[batch, *spatial, channels] -> [batch, *windows, channels]`, as many as a window has elements.
         """
-        padded = jnp.pad(x, ((0, 0), *self.padding, (0, 0)), constant_values=initial)
+        around = [(0, 0, 0), *((before, after, 0) for before, after in self.padding), (0, 0, 0)]
+        padded = lax.pad(x, np.array(initial, x.dtype)[()], around)
         found = []
         for place in self._places():
             ends = [size - f + at + 1 for size, f, at in zip(padded.shape[1:-1], self.size, place, strict=True)]

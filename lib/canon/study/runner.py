@@ -130,7 +130,7 @@ def run(
     with Ahead() as ahead:
         while left:
             ahead.wait(should_stop)  # it may be this one, and what is measured here is measured alone
-            if step and should_stop():  # every launch comes at least a step further
+            if step and should_stop():  # not before the first: a launch is to come further
                 raise loop.Interrupted(step)
             way, group = _group(left, build)
             now = [run for run, _ in group]

@@ -59,7 +59,7 @@ def train(
 
     Raises:
       Interrupted: `should_stop` said yes; the runs that had not ended are saved.
-      Exception: what went wrong in one of them; the others are saved too.
+      Exception: what went wrong in one of them; in one process the others that have begun are saved after their step.
     """
     steps = _Steps([member.program for member in members], strategy)
     results: list[Result | None] = [None] * len(members)

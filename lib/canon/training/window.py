@@ -52,7 +52,8 @@ class Window:
 
     def not_finite(self, step: int) -> NotFinite | None:
         """Waits for `step`: the first in the window at which something was not finite, or None."""
-        losses, leaves = fetch([[m[name].total for m in self._metrics] for name in ("loss", FIRST_NOT_FINITE)])
+        both = fetch([m[name].total for name in ("loss", FIRST_NOT_FINITE) for m in self._metrics])
+        losses, leaves = both[: len(self._metrics)], both[len(self._metrics) :]
         for number, (loss, leaf) in enumerate(zip(losses, leaves, strict=True), start=step - len(losses) + 1):
             if not math.isfinite(loss) or leaf != -1:
                 return NotFinite(number, not math.isfinite(loss), None if leaf == -1 else int(leaf))
