@@ -81,6 +81,7 @@ def turn(python: str, side: str, name: str, options: argparse.Namespace, cache: 
 
 def measure(name: str, options: argparse.Namespace) -> dict:
     """A row of the table: `rounds` turns of each side."""
+    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "rounds": options.rounds}
     found: dict[str, list[dict]] = {"canon": [], "pytorch": []}
     pythons = {"canon": sys.executable, "pytorch": options.pytorch}
     with tempfile.TemporaryDirectory() as scratch:
@@ -92,7 +93,6 @@ def measure(name: str, options: argparse.Namespace) -> dict:
             for side in sorted(found, reverse=number % 2 == 1):
                 found[side].append(turn(pythons[side], side, name, options, cache))
     ratios = [a["seconds"] / b["seconds"] for a, b in zip(*found.values(), strict=True)]
-    row = {"name": name, "date": time.strftime("%Y-%m-%d"), "commit": commit(), "rounds": options.rounds}
     row["huge_pages"] = huge_pages.environment({}) != {}
     if "first_seconds" in found["canon"][0]:
         row |= {"turn_seconds": options.seconds, "settle_seconds": options.settle}
@@ -149,8 +149,8 @@ def commit() -> str | None:
     """That of the code which is measured, with a + where files differ from it; None outside of a repository."""
     try:
         found = subprocess.run(("git", "rev-parse", "--short", "HEAD"), cwd=ROOT, capture_output=True, text=True)
-        code = ("git", "diff", "--quiet", "HEAD", "--", ".", ":!benchmarks/results")
-        differs = subprocess.run(code, cwd=ROOT, capture_output=True).returncode
+        code = ("git", "status", "--porcelain", "--", ".", ":!benchmarks/results")
+        differs = subprocess.run(code, cwd=ROOT, capture_output=True).stdout
     except OSError:
         return None
     return None if found.returncode else found.stdout.strip() + ("+" if differs else "")
