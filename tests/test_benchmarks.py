@@ -1,4 +1,6 @@
 import json
+import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -107,6 +109,24 @@ def test_a_table_of_another_machine_is_not_touched():
     (line,) = done.stderr.splitlines()
     assert "has other hardware, AMD EPYC" in line
     assert kept.read_bytes() == before
+
+
+def test_a_benchmark_that_is_stopped_says_so_in_one_line_and_writes_nothing(tmp_path):
+    before = sorted((ROOT / "benchmarks").rglob("*.json"))
+    other = tmp_path / "python"
+    other.write_text("#!/bin/sh\necho 2.0\n")  # all that is asked of it before canon's turn is its PyTorch's version
+    other.chmod(0o700)
+    command = [sys.executable, "-m", "benchmarks", "mlp", f"--pytorch={other}", "--name=stopped"]
+    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+    pipe = subprocess.PIPE
+    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
+        assert "PyTorch 2.0" in process.stdout.readline()
+        process.send_signal(signal.SIGINT)
+        _, told = process.communicate(timeout=60)
+    assert process.returncode == 130
+    (line,) = told.splitlines()
+    assert "stopped" in line
+    assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
 
 
 def test_a_moment_counts_for_the_innermost_interval_of_a_thread():

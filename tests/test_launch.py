@@ -215,7 +215,7 @@ BAD = {
     "experiment": (["run", "plain_vs_residul"], "did you mean plain_vs_residual?"),
     "argument": (["run", "plain_vs_residual:cifar100"], "no argument 'cifar100'; there are digits, cifar10"),
     "experiment file": (["run", "--config=nowhere.py"], "no experiment file nowhere.py"),
-    "flag": (["run", "plain_vs_residual", "--wrokdir=x"], "unrecognized arguments: --wrokdir=x"),
+    "flag": (["run", "plain_vs_residual", "--wrokdir=x"], "--wrokdir=x; did you mean --workdir?"),
     "key": (["run", "plain_vs_residual", "--config.train.stpes=3"], "did you mean train.steps?"),
     "value": (["run", "plain_vs_residual", "--config.train.steps=few"], "config.train.steps takes a whole number"),
     "key without value": (["run", "plain_vs_residual", "--config.seeds"], "needs a value"),

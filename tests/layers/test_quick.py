@@ -1,5 +1,7 @@
 """Whole networks: the forms that a CPU is quick at against those that papers write."""
 
+from pathlib import Path
+
 import jax
 import numpy as np
 import pytest
@@ -62,6 +64,23 @@ def test_it_is_off_elsewhere_than_on_a_cpu(monkeypatch):
     monkeypatch.setattr(jax, "default_backend", lambda: "gpu")
     assert not quick.is_on()
     assert not jax.make_jaxpr(materialized)(1.0).eqns
+
+
+def test_the_width_of_vectors_is_what_numpy_finds_too():
+    features = pytest.importorskip("numpy._core._multiarray_umath").__cpu_features__
+    if not Path("/proc/cpuinfo").exists():
+        pytest.skip("what a processor can do is asked of Linux alone")
+    assert quick.has_wide_vectors() == features.get("AVX512F", False)
+
+
+@pytest.mark.parametrize(
+    ("flags", "is_wide"), [("sse4_2 avx2 avx512f avx512cd", True), ("sse4_2 avx2 fma", False), (None, False)]
+)
+def test_wide_vectors_are_read_from_what_linux_says(flags, is_wide, tmp_path, monkeypatch):
+    if flags:
+        (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
+    monkeypatch.setattr(quick, "PROCESSOR", tmp_path / "cpuinfo")
+    assert quick.has_wide_vectors.__wrapped__() is is_wide
 
 
 def test_what_is_materialized_is_computed_once_in_a_compiled_program():

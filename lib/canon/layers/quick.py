@@ -12,6 +12,9 @@ from pathlib import Path
 
 import jax
 
+PROCESSOR = Path("/proc/cpuinfo")
+"""What Linux says of it."""
+
 _IS_OFF: contextvars.ContextVar[bool] = contextvars.ContextVar("layers as papers write them", default=False)
 
 
@@ -26,8 +29,7 @@ def has_wide_vectors() -> bool:
 
     What multiplies matrices then has kernels of other shapes, and is quick at other things.
     """
-    processor = Path("/proc/cpuinfo")
-    return processor.exists() and "avx512f" in processor.read_text().split()
+    return PROCESSOR.exists() and "avx512f" in PROCESSOR.read_text().split()
 
 
 @contextlib.contextmanager
