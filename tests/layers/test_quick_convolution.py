@@ -22,7 +22,8 @@ CONVOLUTIONS = {
     "four columns at once": ((2, 9, 12, 1), (5, 5, 1, 6), {"padding": "SAME"}),
     "four columns at once, but the last": ((2, 9, 11, 3), (3, 2, 3, 16), {"padding": ((1, 0), (2, 1))}),
     "two columns at once": ((2, 9, 11, 5), (3, 3, 5, 7), {"padding": "VALID"}),
-    "one column at once, or two": ((2, 9, 11, 5), (3, 3, 5, 9), {"padding": "VALID"}),
+    "one column at once, or two": ((2, 9, 11, 13), (3, 3, 13, 14), {"padding": "VALID"}),
+    "one column at once": ((2, 9, 11, 5), (3, 3, 5, 25), {"padding": "VALID"}),
     "no images": ((0, 9, 12, 1), (3, 3, 1, 4), {"padding": "SAME"}),
     "arguments that Flax does not give": ((2, 8, 8, 1), (3, 3, 1, 4), {"batch_group_count": 2}),
     "a negative padding": ((2, 9, 11, 3), (3, 3, 3, 9), {"padding": ((-1, 0), (1, -2))}),
@@ -90,9 +91,12 @@ def test_result_and_gradients_are_those_of_lax_for_convolutions(case, random):
 
 
 @pytest.mark.parametrize(("is_wide", "columns"), [(False, 1), (True, 2)])
-def test_wide_vectors_take_two_columns_of_more_features_at_once(is_wide, columns, random, monkeypatch):
+def test_two_columns_at_once_of_few_features_and_of_more_where_channels_are_few_or_vectors_wide(
+    is_wide, columns, random, monkeypatch
+):
     monkeypatch.setattr(quick, "has_wide_vectors", lambda: is_wide)
-    assert [quick_convolution._columns(5, features) for features in (8, 9, 24, 25)] == [2, columns, columns, 1]
+    assert [quick_convolution._columns(5, features) for features in (8, 24, 25)] == [2, 2, 1]
+    assert [quick_convolution._columns(13, features) for features in (12, 13, 24, 25)] == [2, columns, columns, 1]
     assert_equals_lax("one column at once, or two", random)
 
 

@@ -34,6 +34,9 @@ MOST_PARTS = 16
 FEWEST_IMAGES = 8
 """In a part whose images become channels: fewer fill no vector."""
 
+FEW_FEATURES = 8
+"""At most so many, and the gradient with respect to the kernel, too, is quicker with several columns of the result."""
+
 _UNDERSTOOD = {"lhs_dilation", "rhs_dilation", "dimension_numbers", "feature_group_count", "precision"}
 
 Convolution = Callable[[jax.Array, jax.Array], jax.Array]
@@ -107,7 +110,8 @@ def convolve(
         if is_plain:
             of_kernel = _as_images(padding, arguments.get("precision"))
             return of_x, _kernel_gradient(of_kernel, x, kernel, gradient, fewest=FEWEST_IMAGES)
-        return of_x, _kernel_gradient(_transposed(result, kernel), x, kernel, gradient)
+        of_kernel = _transposed(result if kernel.shape[-1] <= FEW_FEATURES else plain, kernel)
+        return of_x, _kernel_gradient(of_kernel, x, kernel, gradient)
 
     convolution = jax.custom_vjp(lambda x, kernel: result(x, kernel))
     convolution.defvjp(forward, backward)
@@ -119,16 +123,16 @@ def _is_one(numbers: int | Sequence[int]) -> bool:
 
 
 def _is_narrow(channels: int, features: int) -> bool:
-    """Whether the gradient with respect to the kernel, too, is quicker with several columns of the result at once."""
-    return features <= 8 or (channels <= 4 and features <= 32)
+    """Whether the gradient with respect to the kernel is quicker as JAX derives it than as `_as_images` writes it."""
+    return features <= FEW_FEATURES or (channels <= 4 and features <= 32)
 
 
 def _columns(channels: int, features: int) -> int:
     """How many columns of the result to compute at once, so that copying windows does not cost more than it gives."""
     if channels <= 4:
         return max(n for n in (1, 2, 4) if n == 1 or n * features <= 64)
-    # Products of so few columns leave most of a wide vector empty.
-    return 2 if features <= (24 if quick.has_wide_vectors() else 8) else 1
+    # Products of so few columns leave most of a wide vector empty; and windows of few channels are copied slowly.
+    return 2 if features <= (24 if quick.has_wide_vectors() or channels <= 12 else 12) else 1
 
 
 def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]], arguments: dict) -> Convolution:
