@@ -89,12 +89,15 @@ def test_pytorchs_study_is_that_of_the_experiment():
         (["mlp", "--pytorch=/no/such/python"], "has no PyTorch"),
     ],
 )
-def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message):
+def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message, monkeypatch, capsys):
+    from benchmarks import __main__ as benchmarks
+
     before = sorted((ROOT / "benchmarks").rglob("*.json"))
-    command = [sys.executable, "-m", "benchmarks", *arguments]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
-    assert done.returncode == 2
-    (line,) = done.stderr.splitlines()
+    monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    with pytest.raises(SystemExit) as ended:
+        benchmarks.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
     assert message in line
     assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
 

@@ -113,15 +113,18 @@ def two_dozen_digits(monkeypatch):
 
 # Up to two minutes of compiling each, and one of each family besides.
 LONG = {
+    "alexnet",
     "alexnet_one_column",
     "googlenet",
     "plain18",
     "plain34",
-    "resnet50",
+    "resnet18",
     "resnet34",
+    "resnet50",
     "resnet101",
     "resnet152",
     "se_resnet50",
+    "vgg11",
     "vgg13",
     "vgg16",
     "vgg19",

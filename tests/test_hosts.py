@@ -12,7 +12,7 @@ from canon import hosts
 from canon.errors import UserError
 
 
-@pytest.mark.parametrize("number", [pytest.param(2, marks=pytest.mark.slow), 4])
+@pytest.mark.parametrize("number", [2, pytest.param(4, marks=pytest.mark.slow)])
 def test_processes_train_and_evaluate_as_one_does(tmp_path, start, address, number):
     arguments = ["-m", "tests.training.twenty_steps", tmp_path, address]
     processes = [start(*arguments, i, number) for i in range(number)]
@@ -21,7 +21,8 @@ def test_processes_train_and_evaluate_as_one_does(tmp_path, start, address, numb
         assert process.returncode == 0, errors
     for name, placement in twenty_steps.works(number):
         with np.load(tmp_path / f"{name}-{placement}.npz") as found:
-            twenty_steps.assert_same(twenty_steps.flat(twenty_steps.train(name, tmp_path)), dict(found))
+            alone = twenty_steps.train(name, tmp_path, evaluate=twenty_steps.evaluates(name, number))
+            twenty_steps.assert_same(twenty_steps.flat(alone), dict(found))
 
 
 def together(launch_width, address, number, argument, workdir, *options):

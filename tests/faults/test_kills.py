@@ -17,14 +17,14 @@ def undisturbed(tmp_path_factory):
     """The runs as they are when nobody disturbs them, by their steps; trained when they are first asked for."""
     found = {}
 
-    def undisturbed(start, steps):
-        if steps not in found:
+    def undisturbed(start, steps, arms):
+        if (steps, arms) not in found:
             workdir = tmp_path_factory.mktemp("undisturbed") / "study"
-            process = launch(start, workdir, steps)
+            process = launch(start, workdir, steps, arms)
             _, errors = process.communicate(timeout=600)
             assert process.returncode == 0, errors
-            found[steps] = kinds.left_by(workdir)
-        return found[steps]
+            found[steps, arms] = kinds.left_by(workdir)
+        return found[steps, arms]
 
     return undisturbed
 
@@ -36,8 +36,9 @@ def compiled(tmp_path_factory):
     return tmp_path_factory.mktemp("compiled")
 
 
-def launch(start, workdir, steps):
-    return start(LAUNCH, "run", f"--config={kinds.__file__}:{steps}", f"--workdir={workdir}")
+def launch(start, workdir, steps, arms):
+    file = f"--config={kinds.__file__}:{steps}"
+    return start(LAUNCH, "run", file, f"--workdir={workdir}", f"--arms={','.join(arms)}")
 
 
 def unfinished(workdir):
@@ -69,28 +70,29 @@ def kill_at_random(process, workdir, moments, inside_a_checkpoint):
     return process.returncode, bool(unfinished(workdir) - left)
 
 
-def kill_and_compare(start, undisturbed, workdir, steps, kills, seed):
+def kill_and_compare(start, undisturbed, workdir, steps, kills, seed, arms=tuple(kinds.ARMS)):
     """Launches until so many were killed, and once more to the end; returns how many of them were saving."""
     moments, killed, saving, round_ = random.Random(seed), 0, 0, 0
     folder = workdir / "0"
     while killed < kills:
-        status, was_saving = kill_at_random(launch(start, folder, steps), folder, moments, killed % 2 == 1)
+        status, was_saving = kill_at_random(launch(start, folder, steps, arms), folder, moments, killed % 2 == 1)
         if status == 0:  # it came to its end before its moment: the next ones get a new study
-            kinds.assert_same(undisturbed(start, steps), kinds.left_by(folder))
+            kinds.assert_same(undisturbed(start, steps, arms), kinds.left_by(folder))
             round_ += 1
             folder = workdir / str(round_)
             continue
         assert status == -signal.SIGKILL
         killed, saving = killed + 1, saving + was_saving
-    process = launch(start, folder, steps)
+    process = launch(start, folder, steps, arms)
     _, errors = process.communicate(timeout=600)
     assert process.returncode == 0, errors
-    kinds.assert_same(undisturbed(start, steps), kinds.left_by(folder))
+    kinds.assert_same(undisturbed(start, steps, arms), kinds.left_by(folder))
     return saving
 
 
-def test_runs_of_every_kind_survive_three_kills(start, undisturbed, tmp_path):
-    kill_and_compare(start, undisturbed, tmp_path, steps=30, kills=3, seed=0)
+def test_runs_survive_three_kills(start, undisturbed, tmp_path):
+    arms = ("mlp", "char_rnn", "together")
+    kill_and_compare(start, undisturbed, tmp_path, steps=30, kills=3, seed=0, arms=arms)
 
 
 @pytest.mark.slow

@@ -20,7 +20,8 @@ IMAGES = {
     **dict.fromkeys(["vgg11", "vgg13", "vgg16", "vgg19"], (32, 32, 3)),
 }
 OTHERS = (16, 16, 3)
-DEEPEST = {"resnet101", "resnet152", "se_resnet50"}  # resnet50 with more in it
+DEEPEST = {"resnet34", "plain34", "resnet101", "resnet152", "se_resnet50", "vgg13", "vgg16", "vgg19"}
+"""Each has the layers of another, and more of them."""
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ def same_bits(a, b):
     return jax.tree.all(jax.tree.map(lambda x, y: np.array_equal(x.view(np.uint32), y.view(np.uint32)), a, b))
 
 
+DEEPEST = {"resnet101", "resnet152"}
+
 # Those of AlexNet and VGG, 60 to 140 million numbers each, come from PyTorch and go back below.
 SMALL = [name for name in pretrained.FORMS if not name.startswith(("alexnet", "vgg"))]
 
 
-@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n == "resnet152")) for n in SMALL])
+@pytest.mark.parametrize("name", [pytest.param(n, marks=[pytest.mark.slow] * (n in DEEPEST)) for n in SMALL])
 def test_weights_go_to_pytorch_and_back_bit_for_bit(name, random):
     model = pretrained.create(name)
     variables = any_bits(model, random)
@@ -111,7 +113,7 @@ LOGITS = ["alexnet_one_column", "googlenet", "resnet18", "resnet50", "se_resnet5
     ("name", "arguments", "twin"),
     [
         *((name, {}, TWINS[name]) for name in LOGITS),
-        ("vgg13", {"batch_norm": True}, lambda t: t.vgg(13, batch_norm=True)),
+        pytest.param("vgg13", {"batch_norm": True}, lambda t: t.vgg(13, batch_norm=True), marks=pytest.mark.slow),
     ],
     ids=[*LOGITS, "vgg13-norm"],
 )

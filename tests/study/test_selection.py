@@ -34,13 +34,28 @@ def train(config, folder):
     return watcher
 
 
-def test_each_arm_takes_what_is_best_on_its_folds_and_trains_with_it_on_all(choosing, tmp_path):
-    watcher = train(choosing, tmp_path)
+@pytest.fixture(scope="module")
+def kept():
+    """What `trained` found; it is trained once."""
+    return {}
+
+
+@pytest.fixture
+def trained(choosing, kept, tmp_path_factory):
+    """The study `choosing`, trained: its workdir, and who watched. Nothing in it is to be changed."""
+    if not kept:
+        kept["folder"] = tmp_path_factory.mktemp("trained")
+        kept["watcher"] = train(choosing, kept["folder"])
+    return kept["folder"], kept["watcher"]
+
+
+def test_each_arm_takes_what_is_best_on_its_folds_and_trains_with_it_on_all(choosing, trained):
+    folder, watcher = trained
     trials = [run for run in watcher.ended if run.candidate]
     assert len(trials) == 2 * 2 * 3
     assert watcher.ended.index(trials[-1]) == len(trials) - 1  # before any of the runs
     for arm in choosing.arms:
-        choice = selection.choose(choosing, tmp_path, arm)
+        choice = selection.choose(choosing, folder, arm)
         assert choice.candidate == "learning_rate=1e-1"
         for name, scores in choice.scores.items():
             found = [
@@ -49,10 +64,10 @@ def test_each_arm_takes_what_is_best_on_its_folds_and_trains_with_it_on_all(choo
                 if t.arm == arm and t.candidate == name
             ]
             assert scores == found
-        run = json.loads((tmp_path / arm / "seed-0" / "config.json").read_text())["config"]
+        run = json.loads((folder / arm / "seed-0" / "config.json").read_text())["config"]
         assert run["schedule"]["learning_rate"] == 0.1
         assert (run["data"]["folds"], run["data"]["validation_examples"], run["data"]["test_split"]) == (0, 0, "test")
-        metrics = read_result(tmp_path / arm / "seed-0").metrics
+        metrics = read_result(folder / arm / "seed-0").metrics
         assert "test/error" in metrics
         assert "validation/error" not in metrics
 
@@ -64,16 +79,17 @@ def test_no_trial_sees_the_test_split(choosing, tmp_path):
     assert built.pipelines["validation"].size == 1437 // 3
 
 
-def test_a_second_launch_trains_no_trial_again_and_the_report_shows_them(choosing, tmp_path):
-    train(choosing, tmp_path)
-    before = {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")}
-    train(choosing, tmp_path)
-    assert {path: path.stat().st_mtime_ns for path in tmp_path.rglob("metrics.jsonl")} == before
-    content = report.write(Study("choosing", "", choosing, None, "launch.py run choosing"), tmp_path)
+def test_a_second_launch_trains_no_trial_again_and_the_report_shows_them(choosing, trained):
+    folder, _ = trained
+    before = {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")}
+    assert before
+    train(choosing, folder)
+    assert {path: path.stat().st_mtime_ns for path in folder.rglob("metrics.jsonl")} == before
+    content = report.write(Study("choosing", "", choosing, None, "launch.py run choosing"), folder)
     chosen = content["selection"]["narrow"]
     assert chosen["chosen"] == "learning_rate=1e-1"
     assert chosen["candidates"]["learning_rate=1e-6"]["n"] == 3
-    page = (tmp_path / report.REPORT_FILE).read_text()
+    page = (folder / report.REPORT_FILE).read_text()
     assert "What each arm chose" in page
     assert "learning_rate=1e-6" in page
 

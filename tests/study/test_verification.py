@@ -1,4 +1,5 @@
 import json
+import shutil
 
 import pytest
 
@@ -9,18 +10,25 @@ from canon.study.verification import verify
 from canon.study.workdir import Study
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The folder of the study that each test has a copy of; it is trained once."""
+    return tmp_path_factory.mktemp("kept") / "study"
+
+
 @pytest.fixture
-def study(tiny_study, tmp_path):
+def study(tiny_study, tmp_path, kept):
     """A workdir in which everything has ended, and the runs."""
     with tiny_study.unlocked():
         tiny_study.seeds = 1
         tiny_study.data.validation_examples = 50
-    planned = runs(tiny_study, tmp_path)
-    its = Study("width", "", tiny_study, None, "launch.py run width")
-    workdir.create(tmp_path, its)
-    runner.run(planned, runner.Programs(tiny_study, tmp_path).build, runner.Nobody())
-    report.write(its, tmp_path)
-    return tmp_path, planned
+    if not kept.exists():
+        its = Study("width", "", tiny_study, None, "launch.py run width")
+        workdir.create(kept, its)
+        runner.run(runs(tiny_study, kept), runner.Programs(tiny_study, kept).build, runner.Nobody())
+        report.write(its, kept)
+    shutil.copytree(kept, tmp_path / "study")
+    return tmp_path / "study", runs(tiny_study, tmp_path / "study")
 
 
 def wrong(directory):

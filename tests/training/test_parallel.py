@@ -72,7 +72,9 @@ def test_a_step_uses_up_its_state_and_nothing_else(tiny_config, devices, step):
 
 
 @pytest.mark.parametrize("name", MODELS)
-@pytest.mark.parametrize(("devices", "step"), [(2, "jit"), (4, "jit"), (8, "jit"), (4, "pmap")])
+@pytest.mark.parametrize(
+    ("devices", "step"), [pytest.param(2, "jit", marks=pytest.mark.slow), (4, "jit"), (8, "jit"), (4, "pmap")]
+)
 def test_devices_change_nothing(trained, name, devices, step):
     assert_same(trained(name), trained(name, devices=devices, step=step))
 

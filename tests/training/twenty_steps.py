@@ -91,12 +91,13 @@ def assert_same(one, other, tolerance=1e-5):
 
 
 def works(num_processes):
-    """(name, placement) of what so many processes train; four of them, on few cores, what takes least."""
-    return [("mlp", "stream"), ("batch_norm", "auto"), ("lstm", "auto"), *[("masked", "auto")] * (num_processes == 2)]
+    """(name, placement) of what so many processes train; two of them, of the ordinary suite, what takes least."""
+    return [("mlp", "stream"), ("batch_norm", "auto"), ("lstm", "auto"), *[("masked", "auto")] * (num_processes > 2)]
 
 
-def _evaluates(name, num_processes):
-    return name != "batch_norm" or num_processes == 2  # each process would compile it
+def evaluates(name, num_processes):
+    """Whether they evaluate it too, for which each process would compile another program."""
+    return name != "batch_norm" or num_processes > 2
 
 
 def main(folder, coordinator, process_id, num_processes):
@@ -105,7 +106,7 @@ def main(folder, coordinator, process_id, num_processes):
     with hosts.leaving_at_once():
         assert jax.process_count() == int(num_processes)
         for name, placement in works(int(num_processes)):
-            arrays = flat(train(name, folder, placement, evaluate=_evaluates(name, int(num_processes))))
+            arrays = flat(train(name, folder, placement, evaluate=evaluates(name, int(num_processes))))
             if hosts.is_first():
                 np.savez(folder / f"{name}-{placement}.npz", **arrays)
 
