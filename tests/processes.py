@@ -12,7 +12,7 @@ def get_config(argument=""):
     config.train.steps = 400 if argument == "long" else 12
     config.train.log_every = 3
     config.train.evaluate_every = 600
-    config.train.checkpoint_every = 25 if argument == "long" else 5
+    config.train.checkpoint_every = 50 if argument == "long" else 5
     config.seeds = 1 if argument == "long" else 2
     config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
     config.claims = ConfigDict({"width": canon_config.claim(statement="Wider.", higher="narrow", lower="wide")})

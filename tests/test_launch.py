@@ -29,7 +29,7 @@ def get_config(argument="small"):
     config.train.steps = 300 if argument == "long" else 12
     config.train.log_every = 3
     config.train.evaluate_every = 6
-    config.train.checkpoint_every = 25 if argument == "long" else 5
+    config.train.checkpoint_every = 50 if argument == "long" else 5
     config.seeds = 2
     config.arms = ConfigDict({"narrow": {}, "wide": {"model": {"hidden": (32,)}}})
     claim = canon_config.claim(statement="Wider is better.", higher="narrow", lower="wide")
@@ -86,7 +86,7 @@ def metrics(run):
     return [{k: v for k, v in line.items() if not k.startswith("speed/")} for line in lines]
 
 
-def test_run_ends_in_a_verdict_and_a_second_run_trains_nothing(tmp_path, experiment, launch):
+def test_run_ends_in_a_verdict_and_a_second_run_trains_nothing(tmp_path, experiment, launch, launch_here):
     line = ["run", f"--config={experiment}", "--workdir=w"]
     status, output, errors = launch(*line)
     assert (status, errors) == (0, "")
@@ -102,19 +102,19 @@ def test_run_ends_in_a_verdict_and_a_second_run_trains_nothing(tmp_path, experim
     assert verdict["claims"]["width"]["n"] == 2
 
     before = {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("metrics.jsonl")}
-    status, output, _ = launch(*line)
+    status, output, _ = launch_here(*line)
     assert status == 0
     assert output.count("before this launch") == 4
     assert {path: path.stat().st_mtime_ns for path in (tmp_path / "w").rglob("metrics.jsonl")} == before
 
-    status, output, _ = launch("evaluate", "w/wide/seed-1")
+    status, output, _ = launch_here("evaluate", "w/wide/seed-1")
     final = metrics(tmp_path / "w/wide/seed-1")[-1]
     assert status == 0
     assert f"error {100 * final['test/error']:.2f}%" in output
     assert "(360 examples)" in output
 
     (tmp_path / "w" / "report.html").unlink()
-    status, output, _ = launch("report", "w")
+    status, output, _ = launch_here("report", "w")
     assert status == 0
     assert (tmp_path / "w" / "report.html").exists()
     assert "verdict:" in output
@@ -191,14 +191,14 @@ def test_a_broken_experiment_does_not_hide_the_others_from_the_list(tmp_path, ca
     assert "Is a wider layer better?" in output
 
 
-def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):
+def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch_here):
     line = ["run", "plain_vs_residual", "--arms=residual-20", "--config.seeds=1", "--config.train.steps=2"]
     changes = [
         "--config.arms.residual-20.model.depth=8",
         "--config.data.placement=stream",
         "--config.augment.pad_crop=1",
     ]
-    status, _, errors = launch(*line, *changes)
+    status, _, errors = launch_here(*line, *changes)
     assert (status, errors) == (0, "")
     assert (tmp_path / "runs/plain_vs_residual/residual-20/seed-0/result.json").exists()
 
@@ -363,27 +363,27 @@ def test_a_pipe_that_closes_does_not_look_like_success(experiment, start):
         pytest.param("study.json", marks=pytest.mark.slow),
     ],
 )
-def test_a_damaged_file_is_named_in_one_line(tmp_path, experiment, launch, file):
-    assert launch("run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1")[0] == 0
+def test_a_damaged_file_is_named_in_one_line(tmp_path, experiment, launch_here, file):
+    assert launch_here("run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1")[0] == 0
     (tmp_path / "w" / file).write_text("\u00ff\n")
-    status, output, errors = launch("report", "w")
+    status, output, errors = launch_here("report", "w")
     assert (status, output, errors.count("\n")) == (2, "", 1)
     assert file in errors
 
 
-def test_another_config_in_the_workdir_is_refused_and_the_study_not_touched(tmp_path, experiment, launch):
+def test_another_config_in_the_workdir_is_refused_and_the_study_not_touched(tmp_path, experiment, launch_here):
     line = ["run", f"--config={experiment}", "--workdir=w", "--arms=narrow", "--config.seeds=1"]
-    assert launch(*line)[0] == 0
+    assert launch_here(*line)[0] == 0
     before = {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()}
-    status, output, errors = launch(*line, "--config.schedule.learning_rate=0.2")
+    status, output, errors = launch_here(*line, "--config.schedule.learning_rate=0.2")
     assert (status, output) == (2, "")
     assert "schedule.learning_rate: 0.1 there, 0.2 now" in errors
     assert {path: path.read_bytes() for path in (tmp_path / "w").rglob("*") if path.is_file()} == before
 
 
-def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch):
+def test_a_typo_in_a_config_file_names_its_line(tmp_path, experiment, launch_here):
     experiment.write_text(EXPERIMENT.replace("config.train.log_every", "config.train.log_evry"))
-    status, _, errors = launch("run", f"--config={experiment}")
+    status, _, errors = launch_here("run", f"--config={experiment}")
     assert status == 2
     assert "width.py:10: config has no field 'log_evry'; did you mean train.log_every?" in errors
 

@@ -143,6 +143,7 @@ TrainingJob(workdir, ("narrow/seed-0",))()
 """
 
 
+@pytest.mark.slow
 def test_a_job_of_two_processes_is_saved_by_both_and_queued_again(tmp_path, launch_width, start, address):
     options = "--config.train.steps=100000", "--config.train.checkpoint_every=100000"
     launched = launch_width("long", "study", *options, "--max_minutes=0.0001")  # makes the workdir
