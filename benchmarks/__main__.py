@@ -101,6 +101,7 @@ def measure(name: str, options: argparse.Namespace) -> dict:
         row[f"{side}_peak_bytes"] = max(t["peak_bytes"] for t in turns)
         if "first_seconds" in turns[0]:
             row[f"{side}_first_seconds"] = statistics.median(t["first_seconds"] for t in turns)
+    row["ratios"] = ratios
     row["ratio"], row["ratio_interval"] = interval(ratios)
     ours = found["canon"]
     if "multiply_adds" in ours[0]:

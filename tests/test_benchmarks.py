@@ -1,3 +1,4 @@
+import argparse
 import json
 import os
 import signal
@@ -19,6 +20,24 @@ def test_the_interval_of_ratios_is_that_of_their_logarithms():
     assert low * high == pytest.approx(1)
     assert low < 0.5
     assert interval([0.7]) == (pytest.approx(0.7), None)
+
+
+def test_the_sides_take_turns_and_a_row_has_the_ratio_of_each(monkeypatch):
+    from benchmarks import __main__ as benchmarks
+
+    took = {"canon": [1.0, 3.0, 2.0], "pytorch": [2.0, 2.0, 8.0]}
+    turns = []
+
+    def turn(python, side, name, options, cache):
+        turns.append(side)
+        return {"seconds": took[side].pop(0), "peak_bytes": len(turns)}
+
+    monkeypatch.setattr(benchmarks, "turn", turn)
+    row = benchmarks.measure("mlp", argparse.Namespace(rounds=3, seconds=1.0, settle=0.0, pytorch="python"))
+    assert turns == ["canon", "pytorch", "pytorch", "canon", "canon", "pytorch"]
+    assert row["ratios"] == [0.5, 1.5, 0.25]
+    assert (row["ratio"], row["ratio_interval"]) == benchmarks.interval([0.5, 1.5, 0.25])
+    assert (row["canon_seconds"], row["pytorch_seconds"], row["canon_peak_bytes"]) == (2.0, 2.0, 5)
 
 
 @pytest.mark.parametrize("side", ["canon", "pytorch"])
