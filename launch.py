@@ -2,6 +2,7 @@
 
 import importlib
 import os
+import signal
 import sys
 import threading
 from pathlib import Path
@@ -46,7 +47,9 @@ def main(arguments: list[str]) -> int:
         return 2
     try:
         if verb not in VERBS:
-            raise UserError(f"no verb {verb!r}{did_you_mean(verb, VERBS)} (there are: {', '.join(VERBS)})")
+            is_experiment = (EXPERIMENTS / f"{verb.partition(':')[0]}.py").is_file()
+            nearest = f"; did you mean run {verb}?" if is_experiment else did_you_mean(verb, VERBS)
+            raise UserError(f"no verb {verb!r}{nearest} (there are: {', '.join(VERBS)})")
         return importlib.import_module(f"canon.commands.{verb}").main(rest, EXPERIMENTS)
     except BrokenPipeError:  # the reader of a pipe has had enough; what a run saved before is kept
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # or Python complains as it leaves
@@ -57,7 +60,15 @@ def main(arguments: list[str]) -> int:
         return status
 
 
+def stop_at_once(number: int, frame: object) -> None:
+    """What Ctrl-C does until a verb sees to it: amid a library's import an exception is swallowed, or breaks it."""
+    os.write(2, b"canon: stopped at once; what was saved before is kept\n")
+    os._exit(130)
+
+
 if __name__ == "__main__":
+    if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # not where it is ignored, as behind nohup
+        signal.signal(signal.SIGINT, stop_at_once)
     try:
         from canon import huge_pages
     except ImportError:

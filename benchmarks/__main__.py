@@ -37,6 +37,7 @@ from scipy import stats
 from benchmarks import work
 from benchmarks.one_line import OneLine
 from canon import huge_pages
+from canon.errors import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[1]
 MOST_SECONDS = 3600
@@ -180,7 +181,9 @@ def main() -> int:
     parser.add_argument("--name", default="", help="of the file in benchmarks/results (default: after jax's version)")
     options = parser.parse_args()
     if wrong := [name for name in options.works if name not in work.ALL]:
-        parser.error(f"no work is called {wrong[0]!r} (there are: {', '.join(work.ALL)})")
+        parser.error(
+            f"no work is called {wrong[0]!r}{did_you_mean(wrong[0], work.ALL)} (there are: {', '.join(work.ALL)})"
+        )
     if options.rounds < 1 or not 0 < options.seconds < MOST_SECONDS or not 0 <= options.settle < MOST_SECONDS:
         parser.error(
             f"--rounds must be at least 1, --seconds above 0 and --settle at least 0, both below {MOST_SECONDS}"

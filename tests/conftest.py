@@ -29,6 +29,9 @@ from canon import config as canon_config
 from canon.data.sources import ArraySource
 from canon.study import plan
 
+if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as a script's shell has what it starts behind an &
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # and those who are started here inherit it
+
 hypothesis.settings.register_profile("canon", deadline=None)  # what is compiled first takes its time
 hypothesis.settings.load_profile("canon")
 jax.config.update("jax_numpy_dtype_promotion", "strict")

@@ -1,6 +1,5 @@
 import argparse
 import json
-import os
 import signal
 import subprocess
 import sys
@@ -98,7 +97,8 @@ def test_pytorchs_study_is_that_of_the_experiment():
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["lenet6"], "no work is called 'lenet6'"),
+        (["lenet6"], "no work is called 'lenet6'; did you mean lenet5?"),
+        (["mlp", "--round=1"], "unrecognized arguments: --round=1"),
         (["mlp", "--rounds=0"], "--rounds must be at least 1"),
         (["mlp", "--seconds=nan"], "--seconds above 0"),
         (["mlp", "--settle=-1"], "--settle at least 0"),
@@ -113,6 +113,8 @@ def test_bad_input_is_refused_in_one_line_and_writes_nothing(arguments, message,
 
     before = sorted((ROOT / "benchmarks").rglob("*.json"))
     monkeypatch.setattr(sys, "argv", ["benchmarks", *arguments])
+    for name in ("measure", "take_cores"):
+        monkeypatch.setattr(benchmarks, name, lambda *_, name=name: pytest.fail(f"it came to {name}"))
     with pytest.raises(SystemExit) as ended:
         benchmarks.main()
     assert ended.value.code == 2
@@ -133,18 +135,15 @@ def test_a_table_of_another_machine_is_not_touched():
     assert kept.read_bytes() == before
 
 
-def test_a_benchmark_that_is_stopped_says_so_in_one_line_and_writes_nothing(tmp_path):
+def test_a_benchmark_that_is_stopped_says_so_in_one_line_and_writes_nothing(tmp_path, start):
     before = sorted((ROOT / "benchmarks").rglob("*.json"))
     other = tmp_path / "python"
     other.write_text("#!/bin/sh\necho 2.0\n")  # all that is asked of it before canon's turn is its PyTorch's version
     other.chmod(0o700)
-    command = [sys.executable, "-m", "benchmarks", "mlp", f"--pytorch={other}", "--name=stopped"]
-    environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-    pipe = subprocess.PIPE
-    with subprocess.Popen(command, cwd=ROOT, env=environment, stdout=pipe, stderr=pipe, text=True) as process:
-        assert "PyTorch 2.0" in process.stdout.readline()
-        process.send_signal(signal.SIGINT)
-        _, told = process.communicate(timeout=60)
+    process = start("-u", "-m", "benchmarks", "mlp", f"--pytorch={other}", "--name=stopped")
+    assert "PyTorch 2.0" in process.stdout.readline()
+    process.send_signal(signal.SIGINT)
+    _, told = process.communicate(timeout=60)
     assert process.returncode == 130
     (line,) = told.splitlines()
     assert "stopped" in line

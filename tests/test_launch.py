@@ -191,14 +191,14 @@ def test_a_broken_experiment_does_not_hide_the_others_from_the_list(tmp_path, ca
     assert "Is a wider layer better?" in output
 
 
-def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch_here):
+def test_the_default_study_takes_a_step_on_streamed_data(tmp_path, launch):
     line = ["run", "plain_vs_residual", "--arms=residual-20", "--config.seeds=1", "--config.train.steps=2"]
     changes = [
         "--config.arms.residual-20.model.depth=8",
         "--config.data.placement=stream",
         "--config.augment.pad_crop=1",
     ]
-    status, _, errors = launch_here(*line, *changes)
+    status, _, errors = launch(*line, *changes)
     assert (status, errors) == (0, "")
     assert (tmp_path / "runs/plain_vs_residual/residual-20/seed-0/result.json").exists()
 
@@ -215,7 +215,12 @@ BAD = {
     "experiment": (["run", "plain_vs_residul"], "did you mean plain_vs_residual?"),
     "argument": (["run", "plain_vs_residual:cifar100"], "no argument 'cifar100'; there are digits, cifar10"),
     "experiment file": (["run", "--config=nowhere.py"], "no experiment file nowhere.py"),
-    "flag": (["run", "plain_vs_residual", "--wrokdir=x"], "--wrokdir=x; did you mean --workdir?"),
+    "flag": (["run", "plain_vs_residual", "--wrokdir=x"], "--wrokdir=x; did you mean --workdir for --wrokdir?"),
+    "a flag of the config": (["run", "plain_vs_residual", "--steps=5"], "mean --config.train.steps for --steps?"),
+    "nothing like a flag": (["run", "plain_vs_residual", "--lr=5"], "--lr=5 (see launch.py run --help)"),
+    "two names": (["run", "plain_vs_residual", "steps"], "unrecognized arguments: steps (see"),
+    "two names and a flag": (["run", "plain_vs_residual", "steps", "--armz=x"], "did you mean --arms for --armz?"),
+    "no verb": (["plain_vs_residual:cifar10"], "did you mean run plain_vs_residual:cifar10?"),
     "key": (["run", "plain_vs_residual", "--config.train.stpes=3"], "did you mean train.steps?"),
     "value": (["run", "plain_vs_residual", "--config.train.steps=few"], "config.train.steps takes a whole number"),
     "key without value": (["run", "plain_vs_residual", "--config.seeds"], "needs a value"),
@@ -319,6 +324,20 @@ def test_a_mistake_ends_the_process_with_status_2_and_one_line(launch):
     status, output, errors = launch("run", "plain_vs_residual", "--config.train.stps=1")
     assert (status, output) == (2, "")
     assert errors == "canon: config has no field 'train.stps'; did you mean train.steps?\n"
+
+
+def test_a_launch_that_is_stopped_amid_an_import_ends_at_once_in_one_line(tmp_path, environment):
+    (tmp_path / "jax.py").write_text(
+        "import os, signal, time\n"
+        "try:\n    os.kill(os.getpid(), signal.SIGINT)\n    time.sleep(60)\n"
+        "except BaseException:\n    pass\n"  # as a callback of the real one does
+    )
+    done = subprocess.run(
+        [sys.executable, str(ROOT / "launch.py"), "run", "plain_vs_residual"],
+        cwd=tmp_path, env=environment | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
+    )  # fmt: skip
+    assert (done.returncode, done.stdout) == (130, "")
+    assert done.stderr == "canon: stopped at once; what was saved before is kept\n"
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -1,7 +1,7 @@
 """The one exception for what a user can mend."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 
 class UserError(ValueError):
@@ -11,11 +11,11 @@ class UserError(ValueError):
     """
 
 
-def did_you_mean(word: str, known: Iterable[str]) -> str:
-    """The words `; did you mean X?` for the known word nearest to `word`, or nothing where none is near."""
+def did_you_mean(word: str, known: Iterable[str], shown: Callable[[str], str] = str) -> str:
+    """The words `; did you mean X?` for the known word nearest to `word`, as `shown`; nothing where none is near."""
     known = {name.lower(): name for name in known}
     nearest = difflib.get_close_matches(word.lower(), known, n=1)
-    return f"; did you mean {known[nearest[0]]}?" if nearest else ""
+    return f"; did you mean {shown(known[nearest[0]])}?" if nearest else ""
 
 
 def outcome(error: BaseException) -> tuple[int, str] | None:

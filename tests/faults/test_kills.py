@@ -14,7 +14,7 @@ LAUNCH = Path(__file__).parents[2] / "launch.py"
 
 @pytest.fixture(scope="module")
 def undisturbed(tmp_path_factory):
-    """The runs as they are when nobody disturbs them, by their steps; trained when they are first asked for."""
+    """The runs as they are when nobody disturbs them, by steps and arms; trained when they are first asked for."""
     found = {}
 
     def undisturbed(start, steps, arms):

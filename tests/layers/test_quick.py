@@ -1,7 +1,5 @@
 """Whole networks: the forms that a CPU is quick at against those that papers write."""
 
-from pathlib import Path
-
 import jax
 import numpy as np
 import pytest
@@ -68,9 +66,9 @@ def test_it_is_off_elsewhere_than_on_a_cpu(monkeypatch):
 
 def test_the_width_of_vectors_is_what_numpy_finds_too():
     features = pytest.importorskip("numpy._core._multiarray_umath").__cpu_features__
-    if not Path("/proc/cpuinfo").exists():
-        pytest.skip("what a processor can do is asked of Linux alone")
-    assert quick.has_wide_vectors() == features.get("AVX512F", False)
+    if "AVX512F" not in features or not quick.CPUINFO.exists():
+        pytest.skip("NumPy or Linux does not say it here")
+    assert quick.has_wide_vectors() == features["AVX512F"]
 
 
 @pytest.mark.parametrize(
@@ -79,7 +77,7 @@ def test_the_width_of_vectors_is_what_numpy_finds_too():
 def test_wide_vectors_are_read_from_what_linux_says(flags, is_wide, tmp_path, monkeypatch):
     if flags:
         (tmp_path / "cpuinfo").write_text(f"processor\t: 0\nflags\t\t: fpu {flags}\n")
-    monkeypatch.setattr(quick, "PROCESSOR", tmp_path / "cpuinfo")
+    monkeypatch.setattr(quick, "CPUINFO", tmp_path / "cpuinfo")
     assert quick.has_wide_vectors.__wrapped__() is is_wide
 
 

@@ -23,7 +23,7 @@ CONVOLUTIONS = {
     "four columns at once, but the last": ((2, 9, 11, 3), (3, 2, 3, 16), {"padding": ((1, 0), (2, 1))}),
     "two columns at once": ((2, 9, 11, 5), (3, 3, 5, 7), {"padding": "VALID"}),
     "one column at once, or two": ((2, 9, 11, 13), (3, 3, 13, 14), {"padding": "VALID"}),
-    "one column at once": ((2, 9, 11, 5), (3, 3, 5, 25), {"padding": "VALID"}),
+    "one column at once": ((2, 9, 11, 25), (3, 3, 25, 26), {"padding": "VALID"}),
     "no images": ((0, 9, 12, 1), (3, 3, 1, 4), {"padding": "SAME"}),
     "arguments that Flax does not give": ((2, 8, 8, 1), (3, 3, 1, 4), {"batch_group_count": 2}),
     "a negative padding": ((2, 9, 11, 3), (3, 3, 3, 9), {"padding": ((-1, 0), (1, -2))}),
@@ -98,6 +98,21 @@ def test_two_columns_at_once_of_few_features_and_of_more_where_channels_are_few_
     assert [quick_convolution._columns(5, features) for features in (8, 24, 25)] == [2, 2, 1]
     assert [quick_convolution._columns(13, features) for features in (12, 13, 24, 25)] == [2, columns, columns, 1]
     assert_equals_lax("one column at once, or two", random)
+
+
+@pytest.mark.parametrize(
+    ("channels", "features", "is_plain"), [(3, 16, True), (3, 9, True), (3, 8, False), (1, 6, False)]
+)
+def test_the_gradient_of_a_narrow_kernel_takes_columns_at_once_where_features_are_few(
+    channels, features, is_plain, monkeypatch
+):
+    taken = []
+    transposed = quick_convolution._transposed
+    monkeypatch.setattr(quick_convolution, "_transposed", lambda c, k: taken.append(c) or transposed(c, k))
+    x, kernel = jnp.ones((2, 9, 9, channels)), jnp.ones((3, 3, channels, features))
+    arguments = {"window_strides": (1, 1), "padding": "SAME", "dimension_numbers": NUMBERS}
+    jax.grad(lambda kernel: convolve(x, kernel, **arguments).sum())(kernel)
+    assert [getattr(c, "func", None) is lax.conv_general_dilated for c in taken] == [is_plain]
 
 
 def test_parts_divide_the_batch_and_hold_few_pixels_each():

@@ -21,7 +21,7 @@ IMAGES = {
 }
 OTHERS = (16, 16, 3)
 DEEPEST = {"resnet34", "plain34", "resnet101", "resnet152", "se_resnet50", "vgg13", "vgg16", "vgg19"}
-"""Each has the layers of another, and more of them."""
+"""Each has the layers of another, and more of them; what se_resnet50 has besides has tests of its own."""
 
 
 @pytest.mark.parametrize(

@@ -113,7 +113,7 @@ LOGITS = ["alexnet_one_column", "googlenet", "resnet18", "resnet50", "se_resnet5
     ("name", "arguments", "twin"),
     [
         *((name, {}, TWINS[name]) for name in LOGITS),
-        pytest.param("vgg13", {"batch_norm": True}, lambda t: t.vgg(13, batch_norm=True), marks=pytest.mark.slow),
+        ("vgg13", {"batch_norm": True}, lambda t: t.vgg(13, batch_norm=True)),
     ],
     ids=[*LOGITS, "vgg13-norm"],
 )

@@ -1,6 +1,7 @@
 """Candidates are compared on what is held out; the test split is seen once, by the runs of the one that is taken."""
 
 import json
+import shutil
 
 import numpy as np
 import pytest
@@ -42,11 +43,13 @@ def kept():
 
 @pytest.fixture
 def trained(choosing, kept, tmp_path_factory):
-    """The study `choosing`, trained: its workdir, and who watched. Nothing in it is to be changed."""
+    """The study `choosing`, trained: a copy of its workdir, and who watched."""
     if not kept:
-        kept["folder"] = tmp_path_factory.mktemp("trained")
-        kept["watcher"] = train(choosing, kept["folder"])
-    return kept["folder"], kept["watcher"]
+        folder = tmp_path_factory.mktemp("trained")
+        kept.update(watcher=train(choosing, folder), folder=folder)
+    copy = tmp_path_factory.mktemp("copy") / "study"
+    shutil.copytree(kept["folder"], copy)
+    return copy, kept["watcher"]
 
 
 def test_each_arm_takes_what_is_best_on_its_folds_and_trains_with_it_on_all(choosing, trained):

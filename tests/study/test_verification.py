@@ -24,9 +24,11 @@ def study(tiny_study, tmp_path, kept):
         tiny_study.data.validation_examples = 50
     if not kept.exists():
         its = Study("width", "", tiny_study, None, "launch.py run width")
-        workdir.create(kept, its)
-        runner.run(runs(tiny_study, kept), runner.Programs(tiny_study, kept).build, runner.Nobody())
-        report.write(its, kept)
+        begun = tmp_path / "begun"
+        workdir.create(begun, its)
+        runner.run(runs(tiny_study, begun), runner.Programs(tiny_study, begun).build, runner.Nobody())
+        report.write(its, begun)
+        begun.rename(kept)
     shutil.copytree(kept, tmp_path / "study")
     return tmp_path / "study", runs(tiny_study, tmp_path / "study")
 

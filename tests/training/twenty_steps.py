@@ -91,7 +91,7 @@ def assert_same(one, other, tolerance=1e-5):
 
 
 def works(num_processes):
-    """(name, placement) of what so many processes train; two of them, of the ordinary suite, what takes least."""
+    """(name, placement) of what so many processes train: two, as in the ordinary suite, what takes least."""
     return [("mlp", "stream"), ("batch_norm", "auto"), ("lstm", "auto"), *[("masked", "auto")] * (num_processes > 2)]
 
 

@@ -10,23 +10,48 @@ from canon.errors import UserError, did_you_mean
 
 
 class Parser(argparse.ArgumentParser):
-    """An `ArgumentParser` that raises `UserError` where the original prints its usage and exits."""
+    """An `ArgumentParser` that raises `UserError` where the original prints its usage and exits.
 
-    def __init__(self, verb: str, description: str):
+    Args:
+      verb: of `launch.py`.
+      description: for its help.
+      takes_config: fields of a config may be set beside the flags, see `split_overrides`.
+    """
+
+    def __init__(self, verb: str, description: str, takes_config: bool = False):
         super().__init__(
             prog=f"launch.py {verb}",
             description=description,
             allow_abbrev=False,
             formatter_class=argparse.RawDescriptionHelpFormatter,
         )
+        self._takes_config = takes_config
 
-    def parse_args(self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None):
-        """As the original, but an unknown flag is told the nearest known one. Raises `UserError`."""
+    def parse_args(
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> argparse.Namespace:
+        """As the original, but the error for an unknown flag names the known one that is nearest to it.
+
+        Raises:
+          UserError: there is something that the verb does not take.
+        """
         options, unknown = self.parse_known_args(args, namespace)
         if unknown:
-            nearest = did_you_mean(unknown[0].partition("=")[0], self._option_string_actions)
+            flag = next((word for word in unknown if word.startswith("-")), "").partition("=")[0]
+            known = self._flags()
+            nearest = did_you_mean(flag.lstrip("-"), known, lambda name: f"{known[name]} for {flag}") if flag else ""
             self.error(f"unrecognized arguments: {' '.join(unknown)}{nearest}")
         return options
+
+    def _flags(self) -> dict[str, str]:
+        """By their names without dashes; those of a config's fields by the last part."""
+        flags = {}
+        if self._takes_config:
+            from canon import config  # nobody else waits for it
+
+            for key in config.flatten(config.default()):
+                flags.setdefault(key.rpartition(".")[2], f"--config.{key}")
+        return flags | {flag.lstrip("-"): flag for flag in self._option_string_actions if flag not in ("-h", "--help")}
 
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")

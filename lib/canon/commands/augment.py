@@ -21,7 +21,7 @@ MOST = 100
 def main(arguments: list[str], experiments: Path) -> int:
     """Runs the command and returns its exit status."""
     rest, overrides = command_line.split_overrides(arguments)
-    parser = command_line.Parser("augment", DESCRIPTION)
+    parser = command_line.Parser("augment", DESCRIPTION, takes_config=True)
     parser.add_argument("experiment", nargs="?", metavar="NAME[:ARGUMENT]", help="see launch.py list")
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="an experiment file, in place of a name")
     parser.add_argument("--out", type=Path, default=Path("augment.png"), metavar="FILE", help="default: augment.png")

@@ -1,5 +1,6 @@
 """`launch.py prepare`: download and prepare a data set, once, with the `prepare` extra."""
 
+import signal
 from pathlib import Path
 
 from canon.commands import arguments as command_line
@@ -24,6 +25,7 @@ def main(arguments: list[str], experiments: Path) -> int:
     from canon.data import tfds_source
 
     runtime.quiet()
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # a download that is stopped is cleared away
     builder = tfds_source.prepare(options.name, options.data_dir)
     print(f"{options.name} is prepared in {builder.data_dir}")
     return 0

@@ -41,7 +41,7 @@ the same command waits for them again.
 def main(arguments: list[str], experiments: Path) -> int:
     """Runs the command and returns its exit status."""
     rest, overrides = command_line.split_overrides(arguments)
-    parser = command_line.Parser("run", DESCRIPTION)
+    parser = command_line.Parser("run", DESCRIPTION, takes_config=True)
     parser.add_argument("experiment", nargs="?", metavar="NAME[:ARGUMENT]", help="see launch.py list")
     parser.add_argument("--config", metavar="FILE[:ARGUMENT]", help="an experiment file, in place of a name")
     parser.add_argument("--workdir", help="where everything goes (default: runs/NAME-ARGUMENT)")

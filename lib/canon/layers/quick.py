@@ -12,8 +12,8 @@ from pathlib import Path
 
 import jax
 
-PROCESSOR = Path("/proc/cpuinfo")
-"""What Linux says of it."""
+CPUINFO = Path("/proc/cpuinfo")
+"""In which Linux says what the processor can do."""
 
 _IS_OFF: contextvars.ContextVar[bool] = contextvars.ContextVar("layers as papers write them", default=False)
 
@@ -29,7 +29,7 @@ def has_wide_vectors() -> bool:
 
     What multiplies matrices then has kernels of other shapes, and is quick at other things.
     """
-    return PROCESSOR.exists() and "avx512f" in PROCESSOR.read_text().split()
+    return CPUINFO.exists() and "avx512f" in CPUINFO.read_text().split()
 
 
 @contextlib.contextmanager

@@ -106,8 +106,8 @@ def convolve(
             rows = x.reshape(-1, x.shape[-1]), gradient.reshape(-1, gradient.shape[-1])
             of_kernel = lax.dot_general(*rows, (((0,), (0,)), ((), ())), precision=arguments.get("precision"))
             return of_x, of_kernel.reshape(kernel.shape)
-        is_plain = is_dense and not _is_narrow(*kernel.shape[-2:])
-        if is_plain:
+        by_images = is_dense and not _is_narrow(*kernel.shape[-2:])
+        if by_images:
             of_kernel = _as_images(padding, arguments.get("precision"))
             return of_x, _kernel_gradient(of_kernel, x, kernel, gradient, fewest=FEWEST_IMAGES)
         of_kernel = _transposed(result if kernel.shape[-1] <= FEW_FEATURES else plain, kernel)
@@ -131,8 +131,10 @@ def _columns(channels: int, features: int) -> int:
     """How many columns of the result to compute at once, so that copying windows does not cost more than it gives."""
     if channels <= 4:
         return max(n for n in (1, 2, 4) if n == 1 or n * features <= 64)
-    # Products of so few columns leave most of a wide vector empty; and windows of few channels are copied slowly.
-    return 2 if features <= (24 if quick.has_wide_vectors() or channels <= 12 else 12) else 1
+    # Products with so few features leave most of a wide vector empty, and windows of few channels are copied slowly.
+    if quick.has_wide_vectors() or channels <= 12:
+        return 2 if features <= 24 else 1
+    return 2 if features <= 12 else 1
 
 
 def _with_columns(kernel_shape: Sequence[int], padding: Sequence[tuple[int, int]], arguments: dict) -> Convolution:
