@@ -1,5 +1,6 @@
 """The one door to canon's experiments: `launch.py VERB ...`. A verb is looked up here, and only then imported."""
 
+import contextlib
 import importlib
 import os
 import signal
@@ -62,6 +63,8 @@ def main(arguments: list[str]) -> int:
 
 def stop_at_once(number: int, frame: object) -> None:
     """What Ctrl-C does until a verb sees to it: amid a library's import an exception is swallowed, or breaks it."""
+    with contextlib.suppress(Exception):  # as where it was about to be written itself
+        sys.stdout.flush()
     os.write(2, b"canon: stopped at once; what was saved before is kept\n")
     os._exit(130)
 

@@ -36,7 +36,7 @@ from scipy import stats
 
 from benchmarks import work
 from benchmarks.one_line import OneLine
-from canon import huge_pages
+from canon import files, huge_pages
 from canon.errors import did_you_mean
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -200,7 +200,10 @@ def main() -> int:
     take_cores(options.threads)
     path = ROOT / "benchmarks" / "results" / f"{options.name or 'jax-' + found['jax']}.json"
     path.parent.mkdir(exist_ok=True)
-    before = json.loads(path.read_text()) if path.exists() else {}
+    try:
+        before = json.loads(path.read_text()) if path.exists() else {}
+    except ValueError:
+        parser.error(f"{path} is no table any more: move it away, or give this table a --name of its own")
     for key in ("hardware", "versions"):
         if before and before.get(key) != table[key]:
             parser.error(f"{path} has other {key}, {before.get(key)}: give this table a --name of its own")
@@ -210,7 +213,7 @@ def main() -> int:
         row = measure(name, options)
         table["rows"] = [other for other in table["rows"] if other["name"] != name] + [row]
         print(line(row), flush=True)
-        path.write_text(json.dumps(table, indent=1) + "\n")
+        files.write(path, json.dumps(table, indent=1) + "\n")
     print(f"written: {path}")
     return 0
 

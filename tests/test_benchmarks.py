@@ -150,6 +150,25 @@ def test_a_benchmark_that_is_stopped_says_so_in_one_line_and_writes_nothing(tmp_
     assert sorted((ROOT / "benchmarks").rglob("*.json")) == before
 
 
+def test_a_table_that_cannot_be_read_is_not_touched(tmp_path, monkeypatch, capsys):
+    from benchmarks import __main__ as benchmarks
+
+    kept = tmp_path / "benchmarks" / "results" / "mine.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_text('{"rows": [')
+    monkeypatch.setattr(benchmarks, "ROOT", tmp_path)
+    monkeypatch.setattr(benchmarks, "versions", lambda pytorch: {"jax": "0", "torch": "0"})
+    for name in ("measure", "take_cores"):
+        monkeypatch.setattr(benchmarks, name, lambda *_, name=name: name == "take_cores" or pytest.fail("it measures"))
+    monkeypatch.setattr(sys, "argv", ["benchmarks", "mlp", "--name=mine"])
+    with pytest.raises(SystemExit) as ended:
+        benchmarks.main()
+    assert ended.value.code == 2
+    (line,) = capsys.readouterr().err.splitlines()
+    assert "is no table any more" in line
+    assert kept.read_text() == '{"rows": ['
+
+
 def test_a_moment_counts_for_the_innermost_interval_of_a_thread():
     from benchmarks.shares import innermost
 

@@ -15,6 +15,7 @@ from tests import compiling
 
 from canon.commands import arguments, runtime
 from canon.commands import list as list_command
+from canon.errors import outcome
 
 ROOT = Path(__file__).parents[1]
 
@@ -337,7 +338,7 @@ def test_a_launch_that_is_stopped_amid_an_import_ends_at_once_in_one_line(tmp_pa
         cwd=tmp_path, env=environment | {"PYTHONPATH": str(tmp_path)}, capture_output=True, text=True, timeout=60,
     )  # fmt: skip
     assert (done.returncode, done.stdout) == (130, "")
-    assert done.stderr == "canon: stopped at once; what was saved before is kept\n"
+    assert done.stderr == f"canon: {outcome(KeyboardInterrupt())[1]}\n"
 
 
 @pytest.mark.parametrize("case", BAD)

@@ -52,9 +52,18 @@ def is_still(path: Path, before: os.stat_result) -> bool:
         return False
 
 
+def _aside(path: Path, process: int | str) -> Path:
+    return path.with_name(f".{path.name}.{process}.tmp")
+
+
+def is_left_of(path: Path, name: str) -> bool:
+    """Whether a process that was killed while it wrote a file of this name has left this one."""
+    return path.match(_aside(Path(name), "*").name)
+
+
 def write(path: Path, content: str | bytes) -> None:
     """Writes `content` to `path`, replacing what was there in one step."""
-    aside = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    aside = _aside(path, os.getpid())
     data = content.encode() if isinstance(content, str) else content
     try:
         with open(aside, "wb") as file:

@@ -77,6 +77,11 @@ def test_a_folder_of_something_else_is_refused_and_not_touched(study, tmp_path):
     assert contents(tmp_path) == before
 
 
+def test_a_folder_in_which_a_launch_was_killed_before_it_had_said_what_it_is_for_can_be_used(study, tmp_path):
+    (tmp_path / ".study.json.123.tmp").write_text("{")
+    workdir.check(tmp_path, study.config)
+
+
 @pytest.mark.parametrize("path", ["file", "file/below", "file/far/below"])
 def test_a_workdir_that_cannot_be_made_is_refused(study, tmp_path, path):
     (tmp_path / "file").write_text("x")

@@ -47,7 +47,7 @@ class Parser(argparse.ArgumentParser):
         """By their names without dashes; those of a config's fields by the last part."""
         flags = {}
         if self._takes_config:
-            from canon import config  # nobody else waits for it
+            from canon import config  # only this mistake needs it
 
             for key in config.flatten(config.default()):
                 flags.setdefault(key.rpartition(".")[2], f"--config.{key}")

@@ -25,7 +25,8 @@ def main(arguments: list[str], experiments: Path) -> int:
     from canon.data import tfds_source
 
     runtime.quiet()
-    signal.signal(signal.SIGINT, signal.default_int_handler)  # a download that is stopped is cleared away
+    if signal.getsignal(signal.SIGINT) != signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)  # a download that is stopped is cleared away
     builder = tfds_source.prepare(options.name, options.data_dir)
     print(f"{options.name} is prepared in {builder.data_dir}")
     return 0

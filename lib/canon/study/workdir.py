@@ -80,7 +80,7 @@ def _check(workdir: Path, config: ConfigDict) -> None:
     elif workdir.exists() or workdir.is_symlink():
         if not workdir.is_dir():
             raise UserError(f"--workdir {workdir} is not a folder")
-        if any(path.name != lock.FILE for path in workdir.iterdir()):
+        if any(path.name != lock.FILE and not files.is_left_of(path, STUDY_FILE) for path in workdir.iterdir()):
             raise UserError(f"{workdir} is not empty and holds no study of canon's; give another --workdir")
     parent = next(p for p in (workdir, *workdir.absolute().parents) if p.exists())
     if not parent.is_dir() or not os.access(parent, os.W_OK | os.X_OK):

@@ -6,8 +6,8 @@ from typing import Any
 
 
 class Compiled:
-    """What JAX has made of a function, to be compiled when it is first called. Whoever calls it while
-    another thread does that waits, and does not begin to trace it as well; `wait` does no more than that.
+    """What JAX has made of a function, to be compiled when it is first called. Whoever calls it while another thread
+    does that waits, and does not begin to trace it as well; `wait` does no more than that.
 
     Args:
       jitted: made by `jax.jit`, or something that calls what was, and that `compile` is not for; nothing has called it.
