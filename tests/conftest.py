@@ -4,6 +4,7 @@ import contextlib
 import gc
 import io
 import os
+import runpy
 import signal
 import socket
 import subprocess
@@ -26,6 +27,7 @@ from ml_collections import ConfigDict
 from tests.processes import EXPERIMENT
 
 from canon import config as canon_config
+from canon.commands import runtime
 from canon.data.sources import ArraySource
 from canon.study import plan
 
@@ -105,14 +107,38 @@ def start(tmp_path, compiled):
 
 
 @pytest.fixture
-def launch_width(tmp_path, start):
+def launch_width(experiment, start):
     """Starts `launch.py run` with `EXPERIMENT` in `tmp_path`."""
-    (tmp_path / "width.py").write_text(EXPERIMENT)
 
     def launch(argument, workdir, *arguments):
         return start(ROOT / "launch.py", "run", f"--config=width.py:{argument}", f"--workdir={workdir}", *arguments)
 
     return launch
+
+
+@pytest.fixture
+def experiment(tmp_path):
+    """The file of `EXPERIMENT`."""
+    path = tmp_path / "width.py"
+    path.write_text(EXPERIMENT)
+    return path
+
+
+@pytest.fixture
+def launch_here(tmp_path, monkeypatch, capsys):
+    """Runs `launch.py` in this process and returns its exit status, output and errors."""
+    door = runpy.run_path(str(ROOT / "launch.py"))
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(runtime, "start", runtime.quiet)  # no cache of compiled programs for the tests after this one
+
+    def launch_here(*line):
+        try:
+            status = door["main"](list(map(str, line)))
+        except SystemExit as stop:  # argparse
+            status = stop.code
+        return status, *capsys.readouterr()
+
+    return launch_here
 
 
 @pytest.fixture

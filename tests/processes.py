@@ -8,6 +8,7 @@ from canon import config as canon_config
 
 def get_config(argument=""):
     config = canon_config.default()
+    config.title = "Is a wider layer better?"
     config.model = ConfigDict({"name": "mlp", "hidden": (8,)})
     config.train.steps = 400 if argument == "long" else 12
     config.train.log_every = 3
